@@ -1,0 +1,2 @@
+//! headnode
+fn main() {}

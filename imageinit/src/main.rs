@@ -1,0 +1,2 @@
+//! imageinit
+fn main() {}

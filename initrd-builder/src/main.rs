@@ -1,0 +1,2 @@
+//! initrd-builder
+fn main() {}
