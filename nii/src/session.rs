@@ -1,0 +1,108 @@
+//! Time, token, session: the calls by which a node gets its NII (`docs/protocol.md`).
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::envelope::{Bytes, PublicKey, Purpose};
+use crate::secret::Secret;
+
+/// Version of the calls; a head node and an initrd with different ones refuse each other before anything is touched.
+pub const PROTOCOL: u32 = 1;
+
+/// Path of the one-time token inside the initrd (its own little cpio segment, mode 0400).
+pub const TOKEN_PATH: &str = "/camphor/token";
+
+/// What `GET /api/v1/time?nonce=N` carries in its envelope.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TimePayload {
+    /// The nonce that the node sent.
+    pub nonce: String,
+    /// Seconds since 1970.
+    pub time: u64,
+    /// The head node's protocol version.
+    pub protocol: u32,
+    /// The head node's release, for people.
+    pub release: String,
+    /// Base URL of the TLS side, as in `https://10.1.0.1:8443`.
+    pub https: String,
+}
+
+/// `POST /api/v1/session`: trades the token for a session.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SessionRequest {
+    /// The one-time token.
+    pub token: Secret,
+    /// MAC address of the boot interface, lower case with colons.
+    pub mac: String,
+    /// SMBIOS system UUID, where the firmware has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uuid: Option<Uuid>,
+    /// The kernel's boot id.
+    pub boot_id: Uuid,
+    /// The node's ephemeral key: the release of secrets is bound to it.
+    pub key: PublicKey,
+    /// The node's signature over [`SessionRequest::proof_message`] with that key.
+    pub proof: Bytes,
+    /// The node program's protocol version.
+    pub protocol: u32,
+    /// The newest NII version that it reads.
+    pub nii_version: u32,
+    /// Its release, for people.
+    pub release: String,
+}
+
+impl SessionRequest {
+    /// What the node signs to show that it holds `key`'s private half.
+    pub fn proof_message(token: &Secret, mac: &str, boot_id: Uuid) -> Vec<u8> {
+        [token.expose().as_bytes(), b"\0", mac.as_bytes(), b"\0", boot_id.as_bytes()].concat()
+    }
+
+    /// Whether the proof fits.
+    pub fn proof_is_right(&self) -> bool {
+        Purpose::Session.verify(&Self::proof_message(&self.token, &self.mac, self.boot_id), &self.proof, &self.key)
+    }
+}
+
+/// The answer: a bearer key for the other calls.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SessionAnswer {
+    /// Goes into `Authorization: Bearer …`.
+    pub session: Secret,
+    /// The node's name.
+    pub node: String,
+    /// The admin's act.
+    pub arming: Uuid,
+    /// This boot's try.
+    pub attempt: Uuid,
+}
+
+/// Body of every answer that is not 2xx.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ErrorAnswer {
+    /// For programs.
+    pub code: ErrorCode,
+    /// For people: what, and what to do.
+    pub message: String,
+}
+
+/// Why the head node refuses. Only [`ErrorCode::Busy`] and [`ErrorCode::Internal`] are worth another try.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ErrorCode {
+    /// The token or the session is not known, has ended, or belongs to another node.
+    Unauthorized,
+    /// The token was used already, with another key.
+    Replay,
+    /// The versions do not fit.
+    Version,
+    /// Not armed for an install.
+    NotArmed,
+    /// No such thing.
+    NotFound,
+    /// The request makes no sense.
+    BadRequest,
+    /// Try again later.
+    Busy,
+    /// The head node's own failure; its log says more.
+    Internal,
+}

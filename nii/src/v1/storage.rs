@@ -1,0 +1,179 @@
+//! The storage section, in Ignition's words: disks with partitions, and file systems on them.
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+/// The longest GPT partition name, in UTF-16 units (UEFI 2.10, table 5.7: 72 bytes).
+pub const PARTITION_NAME_MAX: usize = 36;
+
+/// Disks and file systems.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Storage {
+    /// The disks that camphor writes to; no other disk is touched.
+    #[serde(default)]
+    pub disks: Vec<Disk>,
+    /// What is made on their partitions.
+    #[serde(default)]
+    pub filesystems: Vec<Filesystem>,
+}
+
+impl Storage {
+    /// The partition with this label, and its disk.
+    pub fn partition(&self, label: &str) -> Option<(&Disk, &Partition)> {
+        self.disks.iter().find_map(|disk| Some((disk, disk.partitions.iter().find(|p| p.label == label)?)))
+    }
+
+    /// The file system that is mounted there.
+    pub fn mounted_at(&self, path: &str) -> Option<&Filesystem> {
+        self.filesystems.iter().find(|f| f.mount.as_deref() == Some(path))
+    }
+}
+
+/// One disk: how it is found, and its new partition table (GPT).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Disk {
+    /// Its name in this document.
+    pub name: String,
+    /// Which disk it is.
+    #[serde(default)]
+    pub select: DiskSelect,
+    /// The partitions, in order.
+    pub partitions: Vec<Partition>,
+}
+
+/// Conditions that must all hold; a selector that leaves more than one disk and names no `pick` is refused.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DiskSelect {
+    /// Exact serial number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub serial: Option<String>,
+    /// Exact WWN, as the kernel prints it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wwn: Option<String>,
+    /// Exact model.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// Kernel path, as in `/dev/nvme0n1`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+    /// At least this big, in MiB.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min_size_mib: Option<u64>,
+    /// At most this big, in MiB.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_size_mib: Option<u64>,
+    /// Spinning or not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rotational: Option<bool>,
+    /// Which of several that match and fit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pick: Option<DiskPick>,
+}
+
+/// A choice among several disks that match.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DiskPick {
+    /// The first by kernel name that the partitions fit on.
+    First,
+    /// The smallest that they fit on.
+    Smallest,
+    /// The largest.
+    Largest,
+}
+
+/// One partition.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Partition {
+    /// GPT name, unique in the document; file systems refer to it.
+    pub label: String,
+    /// What it is for.
+    #[serde(rename = "type", default)]
+    pub kind: PartitionType,
+    /// Size in MiB; absent: all that remains (one such partition a disk).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size_mib: Option<u64>,
+}
+
+/// Partition types by name; the GUIDs are those of the UEFI and Discoverable Partitions specifications.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PartitionType {
+    /// Linux file system data.
+    #[default]
+    Linux,
+    /// Root of this architecture (x86-64).
+    Root,
+    /// EFI system partition.
+    Esp,
+    /// BIOS boot partition, for GRUB's core image.
+    BiosBoot,
+    /// Extended boot loader partition (`/boot`).
+    Xbootldr,
+    /// Swap.
+    Swap,
+    /// `/home`.
+    Home,
+}
+
+impl PartitionType {
+    /// The GPT type GUID.
+    pub const fn guid(self) -> Uuid {
+        Uuid::from_u128(match self {
+            Self::Linux => 0x0fc63daf_8483_4772_8e79_3d69d8477de4,
+            Self::Root => 0x4f68bce3_e8cd_4db1_96e7_fbcaf984b709,
+            Self::Esp => 0xc12a7328_f81f_11d2_ba4b_00a0c93ec93b,
+            Self::BiosBoot => 0x21686148_6449_6e6f_744e_656564454649,
+            Self::Xbootldr => 0xbc13c2ff_59e6_4262_a352_b275fd6f7172,
+            Self::Swap => 0x0657fd6d_a4ab_43c4_84e5_0933c84b4f4f,
+            Self::Home => 0x933ac7e1_2eb4_4f13_b844_0e14e2aef915,
+        })
+    }
+}
+
+/// A file system on a partition.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Filesystem {
+    /// Label of the partition that it is made on.
+    pub partition: String,
+    /// Its format.
+    pub format: Format,
+    /// Its own label; absent: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label: Option<String>,
+    /// Further arguments of mkfs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub mkfs_options: Vec<String>,
+    /// Mount point; absent: not mounted (swap never is).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mount: Option<String>,
+    /// Mount options for fstab; empty: `defaults`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub mount_options: Vec<String>,
+}
+
+/// File system formats.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Format {
+    /// ext4.
+    Ext4,
+    /// XFS.
+    Xfs,
+    /// FAT32 (or FAT16 where small), for the ESP.
+    Vfat,
+    /// Swap space.
+    Swap,
+}
+
+impl Format {
+    /// The name as mount(8) and fstab(5) know it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Ext4 => "ext4",
+            Self::Xfs => "xfs",
+            Self::Vfat => "vfat",
+            Self::Swap => "swap",
+        }
+    }
+}
