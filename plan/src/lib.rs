@@ -1,1 +1,10 @@
-//! plan
+//! Pure planning: facts about a machine, an NII and an image's manifest go in, [`Op`]s come out. No I/O at all.
+//!
+//! * [`facts`]: what `host` read about the machine, plain data.
+//! * [`op`]: one change to the machine each, plain data with a one-line reason.
+
+pub mod facts;
+pub mod op;
+
+pub use facts::Facts;
+pub use op::{Act, Op};

@@ -1,0 +1,90 @@
+//! The trait between the programs and the machine.
+
+use nii::secret::Secret;
+use nii::session::ErrorAnswer;
+use plan::{Facts, Op};
+use thiserror::Error;
+
+/// A machine: the real one, or a recorder.
+pub trait Machine {
+    /// Reads everything that a plan may depend on.
+    ///
+    /// # Errors
+    /// When the kernel's own files cannot be read; a disk that cannot be read is left out with a warning.
+    fn facts(&mut self) -> anyhow::Result<Facts>;
+
+    /// Makes one change.
+    ///
+    /// # Errors
+    /// [`ApplyError`] names the op and holds the whole chain of causes.
+    fn apply(&mut self, op: &Op, watch: &mut dyn Watch) -> Result<Applied, ApplyError>;
+
+    /// Makes one HTTP exchange, once: retrying is the caller's.
+    ///
+    /// # Errors
+    /// [`FetchError`] says whether another try may help.
+    fn fetch(&mut self, request: &Request) -> Result<Vec<u8>, FetchError>;
+}
+
+/// Whether an op did something.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Applied {
+    /// It did.
+    Done,
+    /// Its guard did not hold; why, for the log.
+    Skipped(String),
+}
+
+/// Who is told how a long op goes on.
+pub trait Watch {
+    /// `done` of `total` bytes.
+    fn progress(&mut self, done: u64, total: u64);
+    /// A line of output of a program, or a remark.
+    fn log(&mut self, line: &str);
+}
+
+/// An op that failed.
+#[derive(Debug, Error)]
+#[error("{op}")]
+pub struct ApplyError {
+    /// The op, as `--plan` prints it.
+    pub op: String,
+    /// Why it failed.
+    pub source: anyhow::Error,
+}
+
+/// One HTTP request to the head node.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// Absolute URL. `https` is checked against the CAs of the trust file only.
+    pub url: String,
+    /// Session key, sent as `Authorization: Bearer …`.
+    pub bearer: Option<Secret>,
+    /// JSON body of a POST; without one it is a GET.
+    pub body: Option<Vec<u8>>,
+}
+
+/// Why a request got no good answer.
+#[derive(Debug, Error)]
+pub enum FetchError {
+    /// No answer: name, connection, TLS, time-out. Worth another try.
+    #[error("no answer from {url}")]
+    Transport {
+        /// The URL asked.
+        url: String,
+        /// What the transport says.
+        source: anyhow::Error,
+    },
+    /// The head node refused.
+    #[error("{url} answered {status}: {}", .answer.message)]
+    Refused {
+        /// The URL asked.
+        url: String,
+        /// The HTTP status.
+        status: u16,
+        /// The answer's body; a body that is no `ErrorAnswer` is put into one.
+        answer: ErrorAnswer,
+        /// Seconds from `Retry-After`.
+        retry_after: Option<u64>,
+    },
+}

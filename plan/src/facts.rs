@@ -1,0 +1,152 @@
+//! What is known about a machine. `host` reads it, tests write it down; `imageinit facts` prints it.
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+/// Everything that a plan may depend on, beside the NII and the manifest.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Facts {
+    /// How the machine was booted.
+    pub firmware: Firmware,
+    /// `uname -m`, as in `x86_64`.
+    pub arch: String,
+    /// `uname -r` of the running kernel.
+    pub kernel: String,
+    /// MemTotal of /proc/meminfo, in bytes.
+    pub memory_total: u64,
+    /// MemAvailable of /proc/meminfo, in bytes.
+    pub memory_available: u64,
+    /// SMBIOS system UUID, where the firmware has one.
+    #[serde(default)]
+    pub uuid: Option<Uuid>,
+    /// Disks, by kernel name.
+    pub disks: Vec<Disk>,
+    /// Network interfaces, by kernel name.
+    pub nics: Vec<Nic>,
+    /// Names of the programs in this initrd (`mkfs.ext4`, …).
+    #[serde(default)]
+    pub tools: Vec<String>,
+}
+
+/// Firmware interfaces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Firmware {
+    /// Legacy BIOS.
+    Bios,
+    /// UEFI (`/sys/firmware/efi` exists).
+    Efi,
+}
+
+/// One whole disk.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Disk {
+    /// Kernel path, as in `/dev/vda`.
+    pub path: String,
+    /// Size in bytes.
+    pub size: u64,
+    /// Logical sector size in bytes: 512 or 4096.
+    pub sector: u32,
+    /// Model, trimmed.
+    #[serde(default)]
+    pub model: Option<String>,
+    /// Serial number, trimmed.
+    #[serde(default)]
+    pub serial: Option<String>,
+    /// World-wide name, as the kernel prints it.
+    #[serde(default)]
+    pub wwn: Option<String>,
+    /// Whether it spins.
+    pub rotational: bool,
+    /// Whether the medium can be taken out.
+    pub removable: bool,
+    /// Whether the kernel refuses writes.
+    pub read_only: bool,
+    /// Who uses it or a partition of it: mount points, holders such as `dm-0`, swap.
+    #[serde(default)]
+    pub in_use: Vec<String>,
+    /// Its GPT, if it has a valid one.
+    #[serde(default)]
+    pub table: Option<Table>,
+    /// What its camphor partition says, if it has one.
+    #[serde(default)]
+    pub journal: Option<JournalRecord>,
+}
+
+/// A GPT: as found, and as wanted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Table {
+    /// The disk's GUID.
+    pub guid: Uuid,
+    /// The used entries, by number.
+    pub partitions: Vec<TableEntry>,
+}
+
+/// One used entry of a GPT.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TableEntry {
+    /// Its number, from 1; the kernel's name of the partition ends in it.
+    pub number: u32,
+    /// Type GUID.
+    pub kind: Uuid,
+    /// Unique GUID.
+    pub guid: Uuid,
+    /// First logical block.
+    pub first: u64,
+    /// Last logical block, inclusive.
+    pub last: u64,
+    /// GPT name.
+    pub label: String,
+}
+
+/// The journal's record in the camphor partition (CONTRACTS: disk order, journal, GUIDs).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JournalRecord {
+    /// Version of the record: 1.
+    pub version: u32,
+    /// The node's name.
+    pub node: String,
+    /// The admin's act that is being carried out.
+    pub arming: Uuid,
+    /// The try that wrote this.
+    pub attempt: Uuid,
+    /// GUID of the root partition: its type says whether the install is in progress.
+    pub root: Uuid,
+    /// Manifest digest of the image.
+    pub image: nii::digest::Digest,
+}
+
+/// One network interface.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Nic {
+    /// Kernel name.
+    pub name: String,
+    /// MAC address, lower case with colons.
+    pub mac: String,
+    /// Kernel driver, if it has a device.
+    #[serde(default)]
+    pub driver: Option<String>,
+    /// Whether there is a carrier; `None` while the link is down.
+    #[serde(default)]
+    pub carrier: Option<bool>,
+    /// ARPHRD type of `linux/if_arp.h`: 1 is Ethernet.
+    pub kind: u32,
+    /// The address, router and name servers that DHCP gave it.
+    #[serde(default)]
+    pub lease: Option<Lease>,
+}
+
+/// What a DHCPv4 server gave.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lease {
+    /// The address.
+    pub address: std::net::Ipv4Addr,
+    /// Its prefix length.
+    pub prefix: u8,
+    /// The router.
+    #[serde(default)]
+    pub gateway: Option<std::net::Ipv4Addr>,
+    /// Name servers.
+    #[serde(default)]
+    pub dns: Vec<std::net::Ipv4Addr>,
+}
