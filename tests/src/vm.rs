@@ -1,0 +1,204 @@
+//! A machine in QEMU: firmware, disks, one network card on a [`Net`], a serial console and QMP.
+
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use tempfile::TempDir;
+
+use crate::console::Console;
+use crate::net::Net;
+use crate::qmp::Qmp;
+use crate::run::Process;
+
+const OVMF_CODE: &str = "/usr/share/OVMF/OVMF_CODE_4M.fd";
+const OVMF_VARS: &str = "/usr/share/OVMF/OVMF_VARS_4M.fd";
+
+/// What a machine's firmware is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Firmware {
+    /// SeaBIOS.
+    #[default]
+    Bios,
+    /// OVMF, without Secure Boot.
+    Uefi,
+}
+
+/// A kernel that QEMU starts itself, in place of the firmware's own choice.
+#[derive(Clone, Debug)]
+pub struct Kernel {
+    /// The bzImage.
+    pub image: PathBuf,
+    /// Its initrd.
+    pub initrd: PathBuf,
+    /// Its command line.
+    pub cmdline: String,
+}
+
+/// A machine to start. By default: BIOS, 768 MiB, no disk, the network first.
+#[derive(Clone, Debug)]
+pub struct Spec {
+    /// The firmware.
+    pub firmware: Firmware,
+    /// RAM in MiB.
+    pub memory: u32,
+    /// Raw disk images; they become `/dev/vda` and so on.
+    pub disks: Vec<PathBuf>,
+    /// The network card's address.
+    pub mac: String,
+    /// A kernel given to QEMU, else the network and then the first disk are tried.
+    pub kernel: Option<Kernel>,
+}
+
+impl Default for Spec {
+    fn default() -> Self {
+        Self {
+            firmware: Firmware::Bios,
+            memory: 768,
+            disks: Vec::new(),
+            mac: "52:54:00:23:00:01".to_owned(),
+            kernel: None,
+        }
+    }
+}
+
+/// A running machine; killed when dropped.
+pub struct Vm {
+    /// Its serial console.
+    pub console: Console,
+    /// Its QMP connection.
+    pub qmp: Qmp,
+    process: Process,
+    /// Sockets and the firmware's variables.
+    _folder: TempDir,
+}
+
+impl Vm {
+    /// Starts the machine; `console.log` and `qemu.log` go to the folder `logs`.
+    ///
+    /// # Errors
+    /// When QEMU or its firmware is missing, or it refuses to start.
+    pub fn start(net: &Net, spec: &Spec, logs: &Path) -> Result<Self> {
+        let folder = tempfile::Builder::new().prefix("camphor-vm-").tempdir().context("making a folder")?;
+        let serial = Socket::listen(folder.path().join("serial"))?;
+        let control = Socket::listen(folder.path().join("qmp"))?;
+        let complaints = logs.join("qemu.log");
+        let mut command = net.command("qemu-system-x86_64");
+        command.args(machine(spec)).args(firmware(spec, folder.path())?).args(disks(spec));
+        let tap = net.tap()?;
+        command.args(["-netdev", &format!("tap,id=net0,ifname={tap},script=no,downscript=no")]);
+        command.args(["-device", &format!("virtio-net-pci,netdev=net0,mac={},bootindex=0", spec.mac)]);
+        command.args(["-chardev", &format!("socket,id=serial,path={}", serial.path.display())]);
+        command.args(["-serial", "chardev:serial"]);
+        command.args(["-qmp", &format!("unix:{}", control.path.display())]);
+        let stderr =
+            File::create(&complaints).with_context(|| format!("creating {}", complaints.display()))?;
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(stderr);
+        let process = Process::start(&mut command)?;
+        let said = || format!("QEMU: {}", fs::read_to_string(&complaints).unwrap_or_default().trim());
+        let serial = serial.accept().with_context(said)?;
+        let qmp = control.accept().and_then(Qmp::new).with_context(said)?;
+        let console = Console::new(serial, &logs.join("console.log"))?;
+        Ok(Self { console, qmp, process, _folder: folder })
+    }
+
+    /// Cuts the power: QEMU is killed. What it had written to its disks stays.
+    ///
+    /// # Errors
+    /// When it cannot be killed.
+    pub fn cut_power(self) -> Result<()> {
+        self.process.kill()
+    }
+
+    /// Waits until the machine resets itself.
+    ///
+    /// # Errors
+    /// At the deadline, or when it ends instead.
+    pub fn wait_reset(&mut self, within: Duration) -> Result<()> {
+        self.qmp.wait_event("RESET", within).map(drop).context("waiting for the machine to reset")
+    }
+}
+
+/// An empty disk of `mib` MiB at `path`, sparse.
+///
+/// # Errors
+/// When the file cannot be made.
+pub fn empty_disk(path: PathBuf, mib: u64) -> Result<PathBuf> {
+    let disk = File::create(&path).with_context(|| format!("creating {}", path.display()))?;
+    disk.set_len(mib << 20).with_context(|| format!("sizing {}", path.display()))?;
+    Ok(path)
+}
+
+/// TCG always: `/dev/kvm` may exist and not work. The CPU has what stock kernels wait for when it is missing: without
+/// rdrand, the first reader of random numbers stalls for seconds.
+fn machine(spec: &Spec) -> Vec<OsString> {
+    let mut args: Vec<OsString> = "-nodefaults -display none -no-user-config -machine q35,graphics=off \
+         -accel tcg -cpu qemu64,+rdrand,+rdseed -smp 1"
+        .split_whitespace()
+        .map(OsString::from)
+        .collect();
+    args.extend(["-m".into(), spec.memory.to_string().into()]);
+    if let Some(kernel) = &spec.kernel {
+        args.extend(["-kernel".into(), kernel.image.clone().into()]);
+        args.extend(["-initrd".into(), kernel.initrd.clone().into()]);
+        args.extend(["-append".into(), kernel.cmdline.clone().into()]);
+    }
+    args
+}
+
+fn firmware(spec: &Spec, folder: &Path) -> Result<Vec<OsString>> {
+    if spec.firmware == Firmware::Bios {
+        return Ok(Vec::new());
+    }
+    let vars = folder.join("vars.fd");
+    fs::copy(OVMF_VARS, &vars).with_context(|| format!("copying {OVMF_VARS}"))?;
+    Ok(vec![
+        "-drive".into(),
+        format!("if=pflash,format=raw,readonly=on,file={OVMF_CODE}").into(),
+        "-drive".into(),
+        format!("if=pflash,format=raw,file={}", vars.display()).into(),
+    ])
+}
+
+/// `cache=unsafe`: a flush need not reach the host's disk, since what is cut in these tests is QEMU, never the host.
+fn disks(spec: &Spec) -> Vec<OsString> {
+    let mut args = Vec::new();
+    for (index, disk) in spec.disks.iter().enumerate() {
+        let file = disk.display();
+        args.extend([
+            "-drive".into(),
+            format!("if=none,id=disk{index},format=raw,cache=unsafe,discard=unmap,file={file}").into(),
+            "-device".into(),
+            format!("virtio-blk-pci,drive=disk{index},serial=camphor{index},bootindex={}", index + 1).into(),
+        ]);
+    }
+    args
+}
+
+/// A Unix socket that QEMU connects to as it starts, before the machine runs: nothing it says is lost.
+struct Socket {
+    path: PathBuf,
+    listener: UnixListener,
+}
+
+impl Socket {
+    fn listen(path: PathBuf) -> Result<Self> {
+        let listener =
+            UnixListener::bind(&path).with_context(|| format!("listening on {}", path.display()))?;
+        Ok(Self { path, listener })
+    }
+
+    fn accept(&self) -> Result<UnixStream> {
+        let limit = Timespec { tv_sec: 20, tv_nsec: 0 };
+        let mut ready = [PollFd::new(&self.listener, PollFlags::IN)];
+        if poll(&mut ready, Some(&limit)).context("waiting for QEMU to connect")? == 0 {
+            bail!("it did not connect to {}", self.path.display());
+        }
+        Ok(self.listener.accept().context("accepting QEMU's connection")?.0)
+    }
+}

@@ -1,0 +1,61 @@
+//! `cargo xtask build`: the static programs, proved static.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context as _, Result, ensure};
+use tests::paths;
+use tests::run::{cmd, output, show};
+
+use crate::setup::musl_script;
+
+/// What is built: the program of the nodes, and those of the head node.
+pub const PROGRAMS: &[&str] = &["imageinit", "initrd-builder", "headnode"];
+
+const TARGET: &str = "x86_64-unknown-linux-musl";
+
+/// Builds [`PROGRAMS`] into `target/dist`.
+pub fn run() -> Result<()> {
+    compile()?;
+    let dist = paths::dist();
+    fs::create_dir_all(&dist).with_context(|| format!("making {}", dist.display()))?;
+    for name in PROGRAMS {
+        let built = paths::target().join(TARGET).join("dist").join(name);
+        prove_static(&built)?;
+        replace(&built, &dist.join(name))?;
+        let bytes = fs::metadata(dist.join(name))?.len();
+        println!("{bytes:>10} bytes, static: {}", dist.join(name).display());
+    }
+    Ok(())
+}
+
+/// The musl target may be rustup's or a toolchain of the script's: it prints the environment that selects it.
+fn compile() -> Result<()> {
+    let script = r#"env=$("$0") && eval "$env" && exec cargo build --locked --profile dist --target "$@""#;
+    let mut command = cmd("bash", ["-c", script]);
+    command.arg(musl_script()).arg(TARGET).current_dir(paths::workspace());
+    for name in PROGRAMS {
+        command.args(["--package", name]);
+    }
+    show(&mut command).context("building the static programs")
+}
+
+/// Neither an interpreter nor a needed library: `ldd` calls some dynamic programs static, the headers do not lie.
+fn prove_static(program: &Path) -> Result<()> {
+    let headers = output(cmd("readelf", ["-lW"]).arg(program))?;
+    ensure!(!headers.contains("INTERP"), "{} asks for an interpreter: not static", program.display());
+    let dynamic = output(cmd("readelf", ["-dW"]).arg(program))?;
+    ensure!(!dynamic.contains("(NEEDED)"), "{} needs shared libraries: not static", program.display());
+    Ok(())
+}
+
+/// By rename: the old program may be running. Nothing is done when they are the same, so that what is made from them
+/// stays valid.
+fn replace(built: &Path, path: &Path) -> Result<()> {
+    if fs::read(path).ok() == Some(fs::read(built).with_context(|| format!("reading {}", built.display()))?) {
+        return Ok(());
+    }
+    let new = path.with_extension("new");
+    fs::copy(built, &new).with_context(|| format!("copying {}", built.display()))?;
+    fs::rename(&new, path).with_context(|| format!("renaming {}", new.display()))
+}

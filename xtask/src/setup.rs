@@ -1,0 +1,160 @@
+//! `cargo xtask setup`: everything the other commands need, installed where that can be done.
+//!
+//! To add a tool, add a line to [`TOOLS`].
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use anyhow::{Context as _, Result, bail, ensure};
+use tests::run::{cmd, output, show};
+use tests::{artefacts, paths};
+
+/// Something that must be on the machine.
+struct Tool {
+    /// A command, or the absolute path of a file: what tells whether it is there.
+    probe: &'static str,
+    /// The Debian package.
+    debian: &'static str,
+    /// The Fedora or RHEL package (RHEL: some are in EPEL).
+    fedora: &'static str,
+}
+
+const fn tool(probe: &'static str, debian: &'static str, fedora: &'static str) -> Tool {
+    Tool { probe, debian, fedora }
+}
+
+const TOOLS: &[Tool] = &[
+    // to compile
+    tool("cc", "build-essential", "gcc"),
+    tool("make", "build-essential", "make"),
+    tool("readelf", "binutils", "binutils"),
+    // machines
+    tool("qemu-system-x86_64", "qemu-system-x86", "qemu-system-x86-core"),
+    tool("qemu-img", "qemu-utils", "qemu-img"),
+    tool("/usr/share/OVMF/OVMF_CODE_4M.fd", "ovmf", "edk2-ovmf"),
+    tool("/usr/lib/ipxe/qemu/efi-virtio.rom", "ipxe-qemu", "ipxe-roms-qemu"),
+    tool("/usr/lib/ipxe/undionly.kpxe", "ipxe", "ipxe-bootimgs-x86"),
+    tool("ip", "iproute2", "iproute"),
+    tool("dnsmasq", "dnsmasq-base", "dnsmasq"),
+    tool("ssh", "openssh-client", "openssh-clients"),
+    tool("setpriv", "util-linux", "util-linux"),
+    // the root and what goes into initrds
+    tool("mmdebstrap", "mmdebstrap", "mmdebstrap"),
+    tool("mkfs.ext4", "e2fsprogs", "e2fsprogs"),
+    tool("mkfs.xfs", "xfsprogs", "xfsprogs"),
+    tool("mkfs.vfat", "dosfstools", "dosfstools"),
+    tool("sfdisk", "fdisk", "util-linux"),
+    tool("busybox", "busybox-static", "busybox"),
+    tool("depmod", "kmod", "kmod"),
+    // what tests and the bench compare with
+    tool("/usr/lib/dracut/modules.d/40network", "dracut-network", "dracut-network"),
+    tool("dracut", "dracut-core", "dracut"),
+    tool("cpio", "cpio", "cpio"),
+    tool("curl", "curl", "curl"),
+    tool("zstd", "zstd", "zstd"),
+    tool("bzip2", "bzip2", "bzip2"),
+    tool("xz", "xz-utils", "xz"),
+    tool("mtype", "mtools", "mtools"),
+    tool("setfattr", "attr", "attr"),
+    tool("setfacl", "acl", "acl"),
+    tool("setcap", "libcap2-bin", "libcap"),
+    tool("minisign", "minisign", "minisign"),
+];
+
+/// Installs what is missing. Quick when nothing is.
+pub fn run() -> Result<()> {
+    let started = Instant::now();
+    packages()?;
+    output(&mut cmd("bash", [musl_script()])).context("setting up the static toolchain")?;
+    cargo_deny()?;
+    artefacts::kernel().context("making the root that tests install")?;
+    println!("setup: all there ({:.1} s)", started.elapsed().as_secs_f64());
+    Ok(())
+}
+
+/// The script that makes the musl target usable, and prints the environment it needs.
+pub fn musl_script() -> PathBuf {
+    paths::workspace().join("scripts/musl-toolchain.sh")
+}
+
+fn packages() -> Result<()> {
+    let missing: Vec<&Tool> = TOOLS.iter().filter(|tool| !there(tool.probe)).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    if !there("apt-get") {
+        let names = unique(missing.iter().map(|tool| tool.fedora));
+        bail!(
+            "install these packages, then run this again (RHEL: with EPEL):\n  dnf install {}",
+            names.join(" ")
+        );
+    }
+    install(&unique(missing.iter().map(|tool| tool.debian)))?;
+    let still: Vec<&str> = TOOLS.iter().filter(|tool| !there(tool.probe)).map(|tool| tool.probe).collect();
+    ensure!(still.is_empty(), "installed, but still not found: {}", still.join(", "));
+    Ok(())
+}
+
+fn there(probe: &str) -> bool {
+    if probe.starts_with('/') {
+        return Path::new(probe).exists();
+    }
+    let path = std::env::var("PATH").unwrap_or_default();
+    path.split(':').chain(["/usr/sbin", "/sbin"]).any(|folder| Path::new(folder).join(probe).exists())
+}
+
+fn unique<'a>(names: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
+    let mut names: Vec<&str> = names.collect();
+    names.sort_unstable();
+    names.dedup();
+    names
+}
+
+fn install(packages: &[&str]) -> Result<()> {
+    println!("setup: installing {}", packages.join(" "));
+    ensure!(is_root()?, "run as root: apt-get install --no-install-recommends {}", packages.join(" "));
+    // Package lists may be absent (a fresh container) or stale (a file that the mirror has replaced).
+    let wanted = qemu_of_one_version(packages);
+    if wanted.is_err() || apt(&wanted?).is_err() {
+        show(&mut cmd("apt-get", ["-q", "-o", "DPkg::Lock::Timeout=600", "update"]))?;
+        apt(&qemu_of_one_version(packages)?)?;
+    }
+    Ok(())
+}
+
+/// QEMU and its utils must be of one version: a machine that has the utils from backports would otherwise have to
+/// remove them.
+fn qemu_of_one_version(packages: &[&str]) -> Result<Vec<String>> {
+    let mut wanted: Vec<String> = Vec::new();
+    for package in packages {
+        if !package.starts_with("qemu-") {
+            wanted.push((*package).to_owned());
+        }
+    }
+    if wanted.len() < packages.len() {
+        let policy = output(&mut cmd("apt-cache", ["policy", "qemu-system-x86"]))?;
+        let version = policy.lines().find_map(|line| line.trim().strip_prefix("Candidate: "));
+        let version = version.context("apt knows no qemu-system-x86")?;
+        wanted.extend(["qemu-system-x86", "qemu-utils"].map(|package| format!("{package}={version}")));
+    }
+    Ok(wanted)
+}
+
+fn apt(packages: &[String]) -> Result<()> {
+    let mut command = cmd("apt-get", ["-q", "-y", "-o", "DPkg::Lock::Timeout=600", "install"]);
+    command.args(["--no-install-recommends", "--allow-downgrades"]).args(packages);
+    show(command.env("DEBIAN_FRONTEND", "noninteractive"))
+}
+
+fn is_root() -> Result<bool> {
+    Ok(output(&mut cmd("id", ["-u"]))?.trim() == "0")
+}
+
+/// Installs cargo-deny when it is not there.
+pub fn cargo_deny() -> Result<()> {
+    if there("cargo-deny") || output(&mut cmd("cargo", ["deny", "--version"])).is_ok() {
+        return Ok(());
+    }
+    println!("setup: installing cargo-deny (some minutes, once)");
+    show(&mut cmd("cargo", ["install", "--locked", "--quiet", "cargo-deny"]))
+}
