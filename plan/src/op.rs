@@ -64,6 +64,13 @@ pub enum Content {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Act {
+    /// Load the modules of all hardware that is present, by modalias, and those that virtio and storage need beside it.
+    Coldplug,
+    /// Bring every Ethernet link up and get an IPv4 address by DHCP on one of them.
+    FirstNetwork {
+        /// MAC address of the interface that firmware booted from, which is asked first.
+        boot_mac: Option<String>,
+    },
     /// Load a kernel module with its dependencies.
     LoadModule {
         /// Name as for modprobe.
