@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
 
-use crate::cache;
 use crate::run::{cmd, output};
+use crate::{cache, paths};
 
 /// The release that the root is made of.
 const SUITE: &str = "bookworm";
@@ -87,6 +87,18 @@ pub fn kernel() -> Result<KernelTree> {
     let image = modules.join(format!("boot/vmlinuz-{release}"));
     ensure!(image.exists(), "{} is missing", image.display());
     Ok(KernelTree { release, image, modules })
+}
+
+/// Our initrd for `kernel`, which trusts the keys in the file `trust`, at `path`.
+///
+/// # Errors
+/// When `initrd-builder` is not built, or fails.
+pub fn initrd(kernel: &KernelTree, trust: &Path, path: &Path) -> Result<()> {
+    let mut command = cmd(&paths::program("initrd-builder")?.to_string_lossy(), ["build"]);
+    command.args(["--kernel-version", &kernel.release, "--modules"]).arg(&kernel.modules);
+    command.arg("--init").arg(paths::program("imageinit")?);
+    command.arg("--trust").arg(trust).arg("--output").arg(path);
+    output(&mut command).map(drop)
 }
 
 /// The machine's own sources of Debian packages of [`SUITE`], as lines of a `sources.list`. A machine of another

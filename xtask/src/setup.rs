@@ -38,6 +38,9 @@ const TOOLS: &[Tool] = &[
     tool("dnsmasq", "dnsmasq-base", "dnsmasq"),
     tool("ssh", "openssh-client", "openssh-clients"),
     tool("setpriv", "util-linux", "util-linux"),
+    // the head node's helper for a local boot
+    tool("grub-mkimage", "grub-common", "grub2-tools"),
+    tool("/usr/lib/grub/x86_64-efi/modinfo.sh", "grub-efi-amd64-bin", "grub2-efi-x64-modules"),
     // the root and what goes into initrds
     tool("mmdebstrap", "mmdebstrap", "mmdebstrap"),
     tool("mkfs.ext4", "e2fsprogs", "e2fsprogs"),
@@ -50,6 +53,7 @@ const TOOLS: &[Tool] = &[
     tool("/usr/lib/dracut/modules.d/40network", "dracut-network", "dracut-network"),
     tool("dracut", "dracut-core", "dracut"),
     tool("cpio", "cpio", "cpio"),
+    tool("/usr/bin/time", "time", "time"),
     tool("curl", "curl", "curl"),
     tool("zstd", "zstd", "zstd"),
     tool("bzip2", "bzip2", "bzip2"),

@@ -1,0 +1,197 @@
+//! The head node under test: `headnode` in the scenario's network, set up through its own command line.
+
+use std::fs;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use serde_json::Value;
+
+use crate::console::Console;
+use crate::net::{BRIDGE, HEAD, SUBNET};
+use crate::run::{Process, cmd, output};
+use crate::scenario::Scenario;
+use crate::{artefacts, cache, paths};
+
+/// The name of the image and of the netboot pair that every head node here has.
+pub const IMAGE: &str = "debian";
+
+/// How long `serve` may take until it says that it is ready.
+const START: Duration = Duration::from_secs(30);
+
+/// A head node with its data folder in the scenario's scratch.
+pub struct Head<'a> {
+    scenario: &'a Scenario,
+    data: PathBuf,
+    serving: Option<Serving>,
+    starts: u32,
+}
+
+struct Serving {
+    process: Process,
+    /// Keeps listening, so that the log goes on.
+    _log: Console,
+}
+
+impl<'a> Head<'a> {
+    /// A head node with keys, the Debian image, its kernel with our initrd, and the scenario's network. It does not
+    /// serve yet.
+    ///
+    /// # Errors
+    /// When a program is not built, or refuses.
+    pub fn new(scenario: &'a Scenario) -> Result<Self> {
+        let data = scenario.scratch().join("head");
+        output(cmd("cp", ["--archive", "--reflink=auto"]).arg(prepared()?.data).arg(&data))?;
+        let head = Self { scenario, data, serving: None, starts: 0 };
+        let range = "10.23.0.100-10.23.0.200";
+        let network = ["--interface", BRIDGE, "--subnet", SUBNET, "--address", HEAD, "--range", range];
+        head.cli(["network", "add", "prov"].iter().chain(&network))?;
+        Ok(head)
+    }
+
+    /// Runs one of `headnode`'s commands and returns what it printed.
+    ///
+    /// # Errors
+    /// When it refuses.
+    pub fn cli<S: AsRef<str>>(&self, args: impl IntoIterator<Item = S>) -> Result<String> {
+        let mut command = self.scenario.net.command(paths::program("headnode")?);
+        command.arg("--data-dir").arg(&self.data);
+        for arg in args {
+            command.arg(arg.as_ref());
+        }
+        output(&mut command)
+    }
+
+    /// Defines a group from its document, with one node `name` in it, and arms the node.
+    ///
+    /// # Errors
+    /// When the document is refused.
+    pub fn armed_node(&self, name: &str, mac: &str, ip: &str, document: &str) -> Result<()> {
+        let file = self.scenario.logs.join("group.toml");
+        fs::write(&file, document).with_context(|| format!("writing {}", file.display()))?;
+        self.cli(["group", "add", "nodes", "--file", &file.to_string_lossy()])?;
+        self.cli(["node", "add", name, "--group", "nodes", "--mac", mac, "--ip", ip])?;
+        self.cli(["boot", "install", name]).map(drop)
+    }
+
+    /// A crypt(5) hash of `password`, as the group document wants it.
+    ///
+    /// # Errors
+    /// When `headnode hash-password` fails.
+    pub fn hash(&self, password: &str) -> Result<String> {
+        let mut command = Command::new("sh");
+        command.args(["-c", r#"echo "$1" | "$2" hash-password"#, "sh", password]);
+        Ok(output(command.arg(paths::program("headnode")?))?.trim().to_owned())
+    }
+
+    /// Starts `headnode serve` and waits until it is ready; its log is `headnode-N.log` for the Nth start.
+    ///
+    /// # Errors
+    /// When it does not become ready.
+    pub fn serve(&mut self) -> Result<()> {
+        self.starts += 1;
+        let (ours, theirs) = UnixStream::pair().context("making a socket pair")?;
+        let mut command = self.scenario.net.command(paths::program("headnode")?);
+        command.arg("--data-dir").arg(&self.data).arg("serve");
+        command
+            .stdout(OwnedFd::from(theirs.try_clone().context("cloning a socket")?))
+            .stderr(OwnedFd::from(theirs));
+        let process = Process::start(&mut command)?;
+        // The command still holds its ends of the sockets: without this, the log would never end.
+        drop(command);
+        let log = self.scenario.logs.join(format!("headnode-{}.log", self.starts));
+        let mut log = Console::new(ours, &log)?;
+        log.expect("headnode: serving", START).context("starting headnode serve")?;
+        self.serving = Some(Serving { process, _log: log });
+        Ok(())
+    }
+
+    /// Kills the head node, with no chance to say good-bye. Its dnsmasq must go with it.
+    ///
+    /// # Errors
+    /// When it was not serving.
+    pub fn kill(&mut self) -> Result<()> {
+        self.serving.take().context("the head node is not serving")?.process.kill()
+    }
+
+    /// The entry of `node` in `status --output json`.
+    ///
+    /// # Errors
+    /// When there is no such node.
+    pub fn status(&self, node: &str) -> Result<Value> {
+        let mut all: Value = serde_json::from_str(&self.cli(["status", node, "--output", "json"])?)
+            .context("parsing headnode's status")?;
+        ensure!(all[0]["node"] == node, "headnode's status does not know {node}: {all}");
+        Ok(all[0].take())
+    }
+
+    /// Checks the state of `node`.
+    ///
+    /// # Errors
+    /// When it is another one.
+    pub fn expect_state(&self, node: &str, state: &str) -> Result<()> {
+        let status = self.status(node)?;
+        ensure!(status["state"] == state, "{node} should be {state}: {status}");
+        Ok(())
+    }
+
+    /// All events, oldest first.
+    ///
+    /// # Errors
+    /// When headnode's answer is not understood.
+    pub fn events(&self, node: &str) -> Result<Vec<Value>> {
+        let text = self.cli(["events", node, "--limit", "10000", "--output", "json"])?;
+        serde_json::from_str(&text).context("parsing headnode's events")
+    }
+
+    /// The data folder.
+    pub fn data(&self) -> &Path {
+        &self.data
+    }
+}
+
+/// What takes long and is the same for all scenarios as long as the programs are the same.
+pub struct Prepared {
+    /// A data folder with keys, the packed image [`IMAGE`] and the netboot pair of the same name.
+    pub data: PathBuf,
+    /// Our initrd.
+    pub initrd: PathBuf,
+    /// The public keys in it.
+    pub trust: PathBuf,
+}
+
+/// Makes [`Prepared`], or finds it in the cache.
+///
+/// # Errors
+/// When a program is not built, or refuses.
+pub fn prepared() -> Result<Prepared> {
+    let kernel = artefacts::kernel()?;
+    let root = artefacts::root()?;
+    let mut recipe = format!("2 {}", root.display());
+    for name in ["headnode", "imageinit", "initrd-builder"] {
+        let program = fs::metadata(paths::program(name)?).with_context(|| format!("reading {name}"))?;
+        recipe += &format!(" {} {:?}", program.len(), program.modified().context("reading a file's time")?);
+    }
+    let inside = |folder: &Path| Prepared {
+        data: folder.join("head"),
+        initrd: folder.join("initrd.img"),
+        trust: folder.join("trust.json"),
+    };
+    let folder = cache::entry("prepared", &recipe, |folder| {
+        fs::create_dir_all(folder).with_context(|| format!("making {}", folder.display()))?;
+        let Prepared { data, initrd, trust } = inside(folder);
+        let headnode = |args: &[&str]| -> Result<String> {
+            output(cmd(&paths::program("headnode")?.to_string_lossy(), ["--data-dir"]).arg(&data).args(args))
+        };
+        headnode(&["init"])?;
+        headnode(&["trust", "--write", &trust.to_string_lossy()])?;
+        artefacts::initrd(&kernel, &trust, &initrd)?;
+        headnode(&["image", "import", IMAGE, &root.to_string_lossy()])?;
+        let (kernel, initrd) = (kernel.image.to_string_lossy(), initrd.to_string_lossy());
+        headnode(&["netboot", "add", IMAGE, "--kernel", &kernel, "--initrd", &initrd]).map(drop)
+    })?;
+    Ok(inside(&folder))
+}
