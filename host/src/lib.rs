@@ -1,8 +1,18 @@
 //! The side-effect wall: everything that touches the machine goes through [`Machine`].
 //!
 //! Facts come in, [`plan::Op`]s go out, bytes come from the head node. Programs above this crate (`imageinit`,
-//! `installer`) decide nothing about *how*; tests replace the machine by a recorder that can fail at op *k*.
+//! `installer`) decide nothing about *how*; tests replace the machine by a [`recorder`] that can fail at op *k*.
+//!
+//! * [`machine`]: the trait.
+//! * [`runner`], [`tracker`], [`hints`]: running a table of steps, and telling people and the head node about it.
+//! * [`recorder`]: the machine for tests.
 
+pub mod hints;
 pub mod machine;
+pub mod recorder;
+pub mod runner;
+pub mod tracker;
 
 pub use machine::{Applied, ApplyError, FetchError, Machine, Request, Watch};
+pub use runner::Step;
+pub use tracker::{Note, Observer, Tracker};

@@ -1,5 +1,7 @@
 //! The trait between the programs and the machine.
 
+use nii::digest::Digest;
+use nii::manifest::Manifest;
 use nii::secret::Secret;
 use nii::session::ErrorAnswer;
 use plan::{Facts, Op};
@@ -10,8 +12,14 @@ pub trait Machine {
     /// Reads everything that a plan may depend on.
     ///
     /// # Errors
-    /// When the kernel's own files cannot be read; a disk that cannot be read is left out with a warning.
-    fn facts(&mut self) -> anyhow::Result<Facts>;
+    /// When the kernel's own files cannot be read. A disk that cannot be read is left out, and `watch` is told.
+    fn facts(&mut self, watch: &mut dyn Watch) -> anyhow::Result<Facts>;
+
+    /// Fetches an image's manifest and checks it: signature, then digest. Nothing of the image is unpacked yet.
+    ///
+    /// # Errors
+    /// When no source has it, or it is not what the digest and the image keys say.
+    fn manifest(&mut self, digest: Digest, sources: &[String]) -> anyhow::Result<Manifest>;
 
     /// Makes one change.
     ///

@@ -5,6 +5,7 @@
 
 pub mod facts;
 pub mod op;
+mod show;
 
 pub use facts::Facts;
 pub use op::{Act, Op};

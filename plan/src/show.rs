@@ -1,0 +1,109 @@
+//! How an op reads to a person: one line, no secret. `--plan`, errors and reports print ops with this.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use crate::facts::{Table, TableEntry};
+use crate::op::{Act, Content, Op};
+
+impl fmt::Display for Op {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.act.fmt(f)
+    }
+}
+
+impl fmt::Display for Act {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Coldplug => f.write_str("load the modules of the hardware that is present"),
+            Self::FirstNetwork { boot_mac: Some(mac) } => write!(f, "bring the network up, {mac} first"),
+            Self::FirstNetwork { boot_mac: None } => f.write_str("bring the network up"),
+            Self::LoadModule { name, options } if options.is_empty() => write!(f, "load module {name}"),
+            Self::LoadModule { name, options } => write!(f, "load module {name} with {options}"),
+            Self::ConfigureNic { name, mtu, addresses, routes, dhcp } => {
+                write!(f, "configure {name}")?;
+                nic(f, *mtu, addresses, routes, *dhcp)
+            }
+            Self::SetResolver { servers, .. } => {
+                write!(
+                    f,
+                    "use name servers {}",
+                    servers.iter().map(IpAddr::to_string).collect::<Vec<_>>().join(" ")
+                )
+            }
+            Self::WriteTable { disk, table } => write!(f, "write partition table of {disk}: {table}"),
+            Self::WriteJournal { partition, record } => {
+                write!(f, "write journal of arming {} to {}", record.arming, partition.path())
+            }
+            Self::Mkfs { partition, format, uuid, .. } => {
+                write!(f, "make {} {uuid} on {}", format.name(), partition.path())
+            }
+            Self::Mount { partition, format, path, options } => {
+                write!(f, "mount {} ({}", partition.path(), format.name())?;
+                options.iter().try_for_each(|option| write!(f, ",{option}"))?;
+                write!(f, ") on {path}")
+            }
+            Self::MountTmpfs { size, inodes } => {
+                write!(f, "mount tmpfs of {} MiB and {inodes} inodes on /", size >> 20)
+            }
+            Self::MountKernelFs => f.write_str("mount /dev, /proc, /sys and /run into the new root"),
+            Self::Unpack { manifest, sources } => {
+                write!(f, "unpack image {manifest} from {}", sources.join(" or "))
+            }
+            Self::WriteFile { path, content, mode, uid, gid } => {
+                write!(f, "write {path} (mode {mode:04o}, owner {uid}:{gid}, ")?;
+                match content {
+                    Content::Text(text) => write!(f, "{} bytes)", text.len()),
+                    Content::Secret(_) => f.write_str("secret)"),
+                }
+            }
+            Self::Mkdir { path, mode } => write!(f, "make directory {path} (mode {mode:04o})"),
+            Self::Symlink { path, target } => write!(f, "link {path} to {target}"),
+            Self::CopyFile { from, to } => write!(f, "copy {from} to {to}"),
+            Self::Remove { path } => write!(f, "remove {path}"),
+            Self::SetPassword { user, hash: Some(_) } => write!(f, "set password of {user}"),
+            Self::SetPassword { user, hash: None } => write!(f, "lock password of {user}"),
+            Self::Run { argv } => write!(f, "run in the new root: {}", argv.join(" ")),
+            Self::Sync => f.write_str("write everything out and check for errors"),
+            Self::Unmount => f.write_str("unmount the new root"),
+            Self::SetPartitionType { partition, kind } => {
+                write!(f, "set type of {} to {kind}", partition.path())
+            }
+        }
+    }
+}
+
+fn nic(
+    f: &mut fmt::Formatter<'_>,
+    mtu: Option<u32>,
+    addresses: &[(IpAddr, u8)],
+    routes: &[(IpAddr, u8, IpAddr)],
+    dhcp: bool,
+) -> fmt::Result {
+    if dhcp {
+        f.write_str(" dhcp")?;
+    }
+    if let Some(mtu) = mtu {
+        write!(f, " mtu {mtu}")?;
+    }
+    addresses.iter().try_for_each(|(address, prefix)| write!(f, " {address}/{prefix}"))?;
+    routes.iter().try_for_each(|(network, prefix, hop)| write!(f, " {network}/{prefix} via {hop}"))
+}
+
+impl fmt::Display for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.partitions.is_empty() {
+            return f.write_str("empty");
+        }
+        self.partitions.iter().enumerate().try_for_each(|(i, entry)| {
+            f.write_str(if i == 0 { "" } else { ", " })?;
+            entry.fmt(f)
+        })
+    }
+}
+
+impl fmt::Display for TableEntry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} (blocks {}-{})", self.number, self.label, self.first, self.last)
+    }
+}
