@@ -3,12 +3,14 @@
 //! Facts come in, [`plan::Op`]s go out, bytes come from the head node. Programs above this crate (`imageinit`,
 //! `installer`) decide nothing about *how*; tests replace the machine by a [`recorder`] that can fail at op *k*.
 //!
-//! * [`machine`]: the trait.
+//! * [`machine`]: the trait; [`journal`]: how far an install came, by its disks.
 //! * [`runner`], [`tracker`], [`hints`]: running a table of steps, and telling people and the head node about it.
 //! * [`recorder`]: the machine for tests.
 
 pub mod hints;
+pub mod journal;
 pub mod machine;
+pub mod net;
 pub mod recorder;
 pub mod runner;
 pub mod tracker;

@@ -1,0 +1,100 @@
+//! What the disks say about an install (CONTRACTS: disk order, journal, GUIDs), read from the facts.
+//!
+//! The record in the camphor partition says whose install it is; the type of its root partition says whether it was
+//! committed. Writing both is [`plan::Act::WriteJournal`] and [`plan::Act::SetPartitionType`].
+
+use plan::facts::{Facts, JournalRecord};
+use plan::journal::IN_PROGRESS;
+use uuid::Uuid;
+
+/// How far the install of one arming came.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum State {
+    /// No disk knows of it.
+    None,
+    /// It began; the root must not be booted.
+    InProgress(JournalRecord),
+    /// It was committed: the root is whole.
+    Committed(JournalRecord),
+}
+
+/// The state of the install of `arming`. A record whose root partition is nowhere counts as in progress.
+pub fn state(facts: &Facts, arming: Uuid) -> State {
+    let mut records = facts.disks.iter().filter_map(|disk| disk.journal.as_ref());
+    let Some(record) = records.find(|record| record.arming == arming) else {
+        return State::None;
+    };
+    let mut entries =
+        facts.disks.iter().filter_map(|disk| disk.table.as_ref()).flat_map(|table| &table.partitions);
+    match entries.find(|entry| entry.guid == record.root) {
+        Some(root) if root.kind != IN_PROGRESS => State::Committed(record.clone()),
+        _ => State::InProgress(record.clone()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use nii::digest::Digest;
+    use nii::v1::PartitionType;
+    use plan::facts::{Disk, Firmware, Table, TableEntry};
+
+    use super::*;
+
+    const ARMING: Uuid = Uuid::from_u128(1);
+    const ROOT: Uuid = Uuid::from_u128(2);
+
+    fn facts(root: Option<Uuid>) -> Facts {
+        let record = JournalRecord {
+            version: 1,
+            node: "n001".into(),
+            arming: ARMING,
+            attempt: Uuid::from_u128(3),
+            root: ROOT,
+            image: Digest::of(b"image"),
+        };
+        let entry =
+            |kind| TableEntry { number: 1, kind, guid: ROOT, first: 2048, last: 4095, label: "root".into() };
+        let disk = Disk {
+            path: "/dev/vda".into(),
+            size: 1 << 30,
+            sector: 512,
+            model: None,
+            serial: None,
+            wwn: None,
+            rotational: false,
+            removable: false,
+            read_only: false,
+            in_use: Vec::new(),
+            table: Some(Table {
+                guid: Uuid::from_u128(4),
+                partitions: root.map(entry).into_iter().collect(),
+            }),
+            journal: Some(record),
+        };
+        Facts {
+            firmware: Firmware::Bios,
+            arch: "x86_64".into(),
+            kernel: "6.1.0".into(),
+            memory_total: 0,
+            memory_available: 0,
+            uuid: None,
+            disks: vec![disk],
+            nics: Vec::new(),
+            tools: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn the_roots_type_decides() {
+        let begun = facts(Some(IN_PROGRESS));
+        let record = begun.disks[0].journal.clone().unwrap();
+        assert_eq!(state(&begun, ARMING), State::InProgress(record.clone()));
+        assert_eq!(state(&facts(Some(PartitionType::Root.guid())), ARMING), State::Committed(record.clone()));
+        assert_eq!(state(&facts(None), ARMING), State::InProgress(record));
+    }
+
+    #[test]
+    fn another_arming_is_none() {
+        assert_eq!(state(&facts(Some(IN_PROGRESS)), Uuid::from_u128(9)), State::None);
+    }
+}

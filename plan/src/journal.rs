@@ -1,0 +1,19 @@
+//! The journal's two marks on a disk (CONTRACTS: disk order, journal, GUIDs).
+//!
+//! While an install is in progress its root partition has the type [`IN_PROGRESS`], which no boot loader, no systemd
+//! and no installer knows; commit changes it to the real one, which is the atomic end. Whose install it is stands in
+//! a partition of the type [`PARTITION`], as a [`JournalRecord`](crate::facts::JournalRecord).
+
+use uuid::Uuid;
+
+/// GPT type of the root partition until the commit.
+pub const IN_PROGRESS: Uuid = Uuid::from_u128(0x51b492de_bfeb_40d8_beda_637f5d601efa);
+
+/// GPT type of the small partition that holds the record.
+pub const PARTITION: Uuid = Uuid::from_u128(0x880c1b20_8453_4466_aa3f_9e0150928f4e);
+
+/// GPT name of that partition.
+pub const LABEL: &str = "camphor";
+
+/// Size of that partition: two slots, each far larger than a record.
+pub const SIZE: u64 = 1 << 20;
