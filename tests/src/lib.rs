@@ -13,6 +13,7 @@
 pub mod artefacts;
 pub mod cache;
 pub mod console;
+pub mod group;
 pub mod head;
 pub mod net;
 pub mod paths;

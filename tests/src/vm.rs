@@ -12,6 +12,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tempfile::TempDir;
 
 use crate::console::Console;
+use crate::group::MAC;
 use crate::net::Net;
 use crate::qmp::Qmp;
 use crate::run::Process;
@@ -25,8 +26,11 @@ pub enum Firmware {
     /// SeaBIOS.
     #[default]
     Bios,
-    /// OVMF, without Secure Boot.
+    /// OVMF, without Secure Boot; the network card's ROM is iPXE.
     Uefi,
+    /// OVMF with its own PXE, which loads iPXE over TFTP as a card without a ROM does. Without a DHCP server it tries
+    /// for minutes before it turns to the disk.
+    UefiPxe,
 }
 
 /// A kernel that QEMU starts itself, in place of the firmware's own choice.
@@ -57,13 +61,7 @@ pub struct Spec {
 
 impl Default for Spec {
     fn default() -> Self {
-        Self {
-            firmware: Firmware::Bios,
-            memory: 768,
-            disks: Vec::new(),
-            mac: "52:54:00:23:00:01".to_owned(),
-            kernel: None,
-        }
+        Self { firmware: Firmware::Bios, memory: 768, disks: Vec::new(), mac: MAC.to_owned(), kernel: None }
     }
 }
 
@@ -92,7 +90,9 @@ impl Vm {
         command.args(machine(spec)).args(firmware(spec, folder.path())?).args(disks(spec));
         let tap = net.tap()?;
         command.args(["-netdev", &format!("tap,id=net0,ifname={tap},script=no,downscript=no")]);
-        command.args(["-device", &format!("virtio-net-pci,netdev=net0,mac={},bootindex=0", spec.mac)]);
+        let rom = if spec.firmware == Firmware::UefiPxe { ",romfile=" } else { "" };
+        let card = format!("virtio-net-pci,netdev=net0,mac={},bootindex=0{rom}", spec.mac);
+        command.args(["-device", &card]);
         command.args(["-chardev", &format!("socket,id=serial,path={}", serial.path.display())]);
         command.args(["-serial", "chardev:serial"]);
         command.args(["-qmp", &format!("unix:{}", control.path.display())]);

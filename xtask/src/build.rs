@@ -4,8 +4,8 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
-use tests::paths;
-use tests::run::{cmd, output, show};
+use harness::paths;
+use harness::run::{cmd, output, show};
 
 use crate::setup::musl_script;
 

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail, ensure};
-use tests::run::{cmd, output, show};
-use tests::{artefacts, paths};
+use harness::run::{cmd, output, show};
+use harness::{artefacts, paths};
 
 /// Something that must be on the machine.
 struct Tool {

@@ -3,8 +3,8 @@
 use std::fs;
 
 use anyhow::{Context as _, Result, ensure};
-use tests::head::prepared;
-use tests::paths;
+use harness::head::prepared;
+use harness::paths;
 
 use crate::build;
 

@@ -5,8 +5,8 @@ use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail, ensure};
-use tests::paths;
-use tests::run::{cmd, show, words};
+use harness::paths;
+use harness::run::{cmd, show, words};
 
 use crate::{build, setup, size};
 
