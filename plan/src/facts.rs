@@ -1,5 +1,7 @@
 //! What is known about a machine. `host` reads it, tests write it down; `imageinit facts` prints it.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -26,6 +28,9 @@ pub struct Facts {
     /// Names of the programs in this initrd (`mkfs.ext4`, …).
     #[serde(default)]
     pub tools: Vec<String>,
+    /// Versions of those whose defaults a plan must know, as `6.1.0`: `mkfs.xfs` (from `mkfs.xfs -V`).
+    #[serde(default)]
+    pub tool_versions: BTreeMap<String, String>,
 }
 
 /// Firmware interfaces.

@@ -29,7 +29,9 @@ pub struct Op {
     pub act: Act,
 }
 
-/// What the new root must and must not have for an op to be applied. Paths are below the new root.
+/// What the new root must and must not have for an op to be applied, looked at when the op's turn comes. Paths are
+/// below the new root; links of their directories are resolved inside it, and a link as last component counts as
+/// being there wherever it points to.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Guard {
     /// All of these exist.
@@ -98,7 +100,7 @@ pub enum Act {
         /// Search domains.
         search: Vec<String>,
     },
-    /// Replace a disk's partition table, wipe signatures at both ends of each new partition, and wait for its nodes.
+    /// Replace a disk's partition table (the protective MBR has no boot code), wipe signatures at both ends of each new partition, and wait for its nodes.
     WriteTable {
         /// Path of the whole disk.
         disk: String,
@@ -152,7 +154,8 @@ pub enum Act {
         /// Base URLs.
         sources: Vec<String>,
     },
-    /// Write a file, with its final owner and mode from the first byte; makes parent directories (root, 0755).
+    /// Write a file, with its final owner and mode from the first byte, in the place of whatever file or link is there
+    /// (a link is replaced, not followed); makes parent directories (root, 0755).
     WriteFile {
         /// Below the new root.
         path: String,
@@ -172,14 +175,15 @@ pub enum Act {
         /// Permission bits of the last component.
         mode: u32,
     },
-    /// Make a symbolic link, in the place of whatever file is there.
+    /// Make a symbolic link, in the place of whatever file is there; makes parent directories (root, 0755).
     Symlink {
         /// Below the new root.
         path: String,
         /// What it points to.
         target: String,
     },
-    /// Copy a file within the new root.
+    /// Copy a file within the new root, following links of the source; makes parent directories (root, 0755). The target
+    /// may be on vfat: only the bytes matter.
     CopyFile {
         /// Below the new root.
         from: String,
@@ -199,10 +203,26 @@ pub enum Act {
         #[serde(serialize_with = "redact")]
         hash: Option<Secret>,
     },
+    /// Check that the unpacked image has what the following ops need; changes nothing.
+    Require {
+        /// One of these paths below the new root must exist.
+        any: Vec<String>,
+        /// What is missing otherwise and what to do, for a person.
+        missing: String,
+    },
     /// Run a program in the new root (chroot).
     Run {
         /// Its arguments; the first is looked up in the root's usual paths.
         argv: Vec<String>,
+    },
+    /// Load a kernel of the new root for kexec (kexec_file_load(2)); the hand-off starts it. Before the unmount.
+    LoadKernel {
+        /// Below the new root.
+        kernel: String,
+        /// Below the new root.
+        initrd: Option<String>,
+        /// Its command line.
+        command_line: String,
     },
     /// Write dirty data of all mounted target file systems out, and check for errors.
     Sync,

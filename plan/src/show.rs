@@ -63,7 +63,9 @@ impl fmt::Display for Act {
             Self::Remove { path } => write!(f, "remove {path}"),
             Self::SetPassword { user, hash: Some(_) } => write!(f, "set password of {user}"),
             Self::SetPassword { user, hash: None } => write!(f, "lock password of {user}"),
+            Self::Require { any, .. } => write!(f, "check that the image has {}", any.join(" or ")),
             Self::Run { argv } => write!(f, "run in the new root: {}", argv.join(" ")),
+            Self::LoadKernel { kernel, .. } => write!(f, "load {kernel} for kexec"),
             Self::Sync => f.write_str("write everything out and check for errors"),
             Self::Unmount => f.write_str("unmount the new root"),
             Self::SetPartitionType { partition, kind } => {
