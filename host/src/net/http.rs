@@ -1,0 +1,132 @@
+//! One HTTP exchange. TLS believes the cluster CA only, and the head node's signed time instead of the machine's.
+
+use std::io::Read as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use nii::session::{ErrorAnswer, ErrorCode};
+use nii::trust::Trust;
+use reqwest::blocking::{Client, ClientBuilder, Response};
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER};
+use reqwest::redirect::Policy;
+use rustls::crypto::ring;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::{ClientConfig, RootCertStore};
+
+use super::clock::Clock;
+use crate::machine::{FetchError, Request};
+
+const CONNECT: Duration = Duration::from_secs(5);
+/// For the answer's head, and then for each read of its body.
+const IDLE: Duration = Duration::from_secs(30);
+/// No answer of the protocol is longer.
+const ANSWER_MAX: u64 = 16 << 20;
+
+/// Makes exchanges; [`Http`], or a stand-in in tests.
+pub trait Exchange: Send + Sync {
+    /// Makes one exchange, once.
+    ///
+    /// # Errors
+    /// [`FetchError`] says whether another try may help.
+    fn exchange(&self, request: &Request) -> Result<Vec<u8>, FetchError>;
+}
+
+/// A client for plain HTTP and one for TLS. Clones share connections.
+#[derive(Clone, Debug)]
+pub struct Http {
+    plain: Client,
+    tls: Client,
+}
+
+impl Http {
+    /// Clients that believe the CAs of `trust`, at the time of `clock`.
+    ///
+    /// # Errors
+    /// The CAs cannot be read.
+    pub fn new(trust: &Trust, clock: Arc<Clock>) -> Result<Self> {
+        let plain = client().https_only(false).build().context("making the HTTP client")?;
+        let tls = client()
+            .https_only(true)
+            .tls_backend_preconfigured(tls_config(&trust.ca_pem, clock)?)
+            .build()
+            .context("making the HTTPS client")?;
+        Ok(Self { plain, tls })
+    }
+
+    /// The client for plain HTTP, for bulk data that is verified elsewhere.
+    pub fn plain(&self) -> &Client {
+        &self.plain
+    }
+
+    fn send(&self, request: &Request) -> reqwest::Result<Response> {
+        let client = if request.url.starts_with("https:") { &self.tls } else { &self.plain };
+        let mut builder = match &request.body {
+            Some(body) => {
+                client.post(&request.url).header(CONTENT_TYPE, "application/json").body(body.clone())
+            }
+            None => client.get(&request.url),
+        };
+        if let Some(bearer) = &request.bearer {
+            builder = builder.header(AUTHORIZATION, format!("Bearer {}", bearer.expose()));
+        }
+        builder.send()
+    }
+}
+
+impl Exchange for Http {
+    fn exchange(&self, request: &Request) -> Result<Vec<u8>, FetchError> {
+        let transport = |source: anyhow::Error| FetchError::Transport { url: request.url.clone(), source };
+        if request.bearer.is_some() && !request.url.starts_with("https:") {
+            return Err(transport(anyhow::anyhow!("a session key is sent over https only")));
+        }
+        let response = self.send(request).map_err(|error| transport(error.without_url().into()))?;
+        let status = response.status();
+        let retry_after =
+            response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.trim().parse().ok());
+        let mut body = Vec::new();
+        response.take(ANSWER_MAX).read_to_end(&mut body).context("reading the answer").map_err(transport)?;
+        if status.is_success() {
+            return Ok(body);
+        }
+        let answer = refusal(status.as_u16(), &body);
+        Err(FetchError::Refused { url: request.url.clone(), status: status.as_u16(), answer, retry_after })
+    }
+}
+
+fn client() -> ClientBuilder {
+    Client::builder()
+        .connect_timeout(CONNECT)
+        .timeout(IDLE)
+        .redirect(Policy::none())
+        .no_proxy()
+        .user_agent(concat!("camphor/", env!("CARGO_PKG_VERSION")))
+}
+
+fn tls_config(ca_pem: &str, clock: Arc<Clock>) -> Result<ClientConfig> {
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(ca_pem.as_bytes()) {
+        let certificate = certificate.map_err(|error| anyhow::anyhow!("{error:?}"));
+        roots.add(certificate.context("reading the cluster CA of the trust file")?)?;
+    }
+    anyhow::ensure!(!roots.is_empty(), "the trust file has no CA certificate; rebuild the initrd");
+    let config = ClientConfig::builder_with_details(Arc::new(ring::default_provider()), clock)
+        .with_safe_default_protocol_versions()
+        .context("choosing TLS versions")?;
+    Ok(config.with_root_certificates(roots).with_no_client_auth())
+}
+
+/// The head node's refusal; of a cache's page only the beginning is kept.
+fn refusal(status: u16, body: &[u8]) -> ErrorAnswer {
+    serde_json::from_slice(body).unwrap_or_else(|_| ErrorAnswer {
+        code: match status {
+            401 | 403 => ErrorCode::Unauthorized,
+            404 => ErrorCode::NotFound,
+            429 | 503 => ErrorCode::Busy,
+            500.. => ErrorCode::Internal,
+            _ => ErrorCode::BadRequest,
+        },
+        message: String::from_utf8_lossy(&body[..body.len().min(200)]).trim().to_owned(),
+    })
+}
