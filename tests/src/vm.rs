@@ -91,7 +91,7 @@ impl Vm {
         let tap = net.tap()?;
         command.args(["-netdev", &format!("tap,id=net0,ifname={tap},script=no,downscript=no")]);
         let rom = if spec.firmware == Firmware::UefiPxe { ",romfile=" } else { "" };
-        let card = format!("virtio-net-pci,netdev=net0,mac={},bootindex=0{rom}", spec.mac);
+        let card = format!("virtio-net-pci,netdev=net0,mac={},bootindex=1{rom}", spec.mac);
         command.args(["-device", &card]);
         command.args(["-chardev", &format!("socket,id=serial,path={}", serial.path.display())]);
         command.args(["-serial", "chardev:serial"]);
@@ -174,7 +174,7 @@ fn disks(spec: &Spec) -> Vec<OsString> {
             "-drive".into(),
             format!("if=none,id=disk{index},format=raw,cache=unsafe,discard=unmap,file={file}").into(),
             "-device".into(),
-            format!("virtio-blk-pci,drive=disk{index},serial=camphor{index},bootindex={}", index + 1).into(),
+            format!("virtio-blk-pci,drive=disk{index},serial=camphor{index},bootindex={}", index + 2).into(),
         ]);
     }
     args

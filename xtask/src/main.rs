@@ -3,6 +3,7 @@
 #![allow(clippy::print_stdout, reason = "a program for a terminal")]
 
 mod build;
+mod demo;
 mod setup;
 mod size;
 mod test;
@@ -42,6 +43,7 @@ fn dispatch(args: &[&str]) -> Result<()> {
         ["build"] => build::run(),
         ["test"] => test::everything(),
         ["test", filter] => test::scenarios(filter),
+        ["demo"] => demo::run(),
         ["lint"] => test::lint(),
         ["size"] => size::run(),
         ["soak"] => test::soak(10),
