@@ -54,7 +54,8 @@ pub trait Names {
 /// # Errors
 /// See [`AclError`].
 pub fn encode(text: &[u8], names: &dyn Names) -> Result<Vec<u8>, AclError> {
-    let text = std::str::from_utf8(text).map_err(|_| AclError::Entry(String::from_utf8_lossy(text).into_owned()))?;
+    let text =
+        std::str::from_utf8(text).map_err(|_| AclError::Entry(String::from_utf8_lossy(text).into_owned()))?;
     let mut entries = Vec::new();
     for line in text.split(['\n', ',']) {
         // getfacl(1) adds "#effective:" behind an entry.
@@ -89,8 +90,7 @@ fn parse(entry: &str, names: &dyn Names) -> Result<(u16, u32, u16), AclError> {
         ("other" | "o", true) => OTHER,
         _ => return Err(malformed()),
     };
-    let unknown =
-        |kind, file| AclError::Name { kind, name: name.to_owned(), file };
+    let unknown = |kind, file| AclError::Name { kind, name: name.to_owned(), file };
     let known = number.unwrap_or(name).parse().ok();
     let id = match tag {
         USER => known.or_else(|| names.user(name)).ok_or_else(|| unknown("user", "passwd"))?,

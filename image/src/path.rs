@@ -83,7 +83,10 @@ mod tests {
             assert_eq!(normal(path), wanted.map(<[u8]>::to_vec), "{}", path.escape_ascii());
         }
         assert_eq!(normal(&b"a/".repeat(DEPTH_MAX + 1)), Err(PathError::Deep));
-        assert_eq!((split(b"a/b/c"), split(b"a"), split(b"")), ((&b"a/b"[..], &b"c"[..]), (&b""[..], &b"a"[..]), (&b""[..], &b""[..])));
+        assert_eq!(
+            (split(b"a/b/c"), split(b"a"), split(b"")),
+            ((&b"a/b"[..], &b"c"[..]), (&b""[..], &b"a"[..]), (&b""[..], &b""[..]))
+        );
     }
 
     proptest! {

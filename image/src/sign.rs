@@ -114,7 +114,8 @@ impl FromStr for PublicKey {
         if *algorithm != ALGORITHM {
             return Err(format(WHAT, "it is not an Ed25519 key"));
         }
-        let key = VerifyingKey::from_bytes(key).map_err(|_| format(WHAT, "its key is not a point of the curve"))?;
+        let key =
+            VerifyingKey::from_bytes(key).map_err(|_| format(WHAT, "its key is not a point of the curve"))?;
         Ok(Self { id: KeyId(*id), key })
     }
 }
@@ -207,7 +208,8 @@ impl FromStr for SecretKey {
         if rest.len() != CHECKSUM_BYTES {
             return Err(format(WHAT, "its length is wrong"));
         }
-        let key = SigningKey::from_keypair_bytes(pair).map_err(|_| format(WHAT, "its halves do not match"))?;
+        let key =
+            SigningKey::from_keypair_bytes(pair).map_err(|_| format(WHAT, "its halves do not match"))?;
         Ok(Self { id: KeyId(*id), key })
     }
 }
@@ -228,9 +230,11 @@ fn parse(text: &str) -> Result<Parsed<'_>, SignError> {
     if !untrusted.starts_with(UNTRUSTED) {
         return Err(format(WHAT, "its first line is no untrusted comment"));
     }
-    let comment = trusted.strip_prefix(TRUSTED).ok_or(format(WHAT, "its third line is no trusted comment"))?;
+    let comment =
+        trusted.strip_prefix(TRUSTED).ok_or(format(WHAT, "its third line is no trusted comment"))?;
     let mut buf = [0; 80];
-    let bytes = Base64::decode(signature, &mut buf).map_err(|_| format(WHAT, "its second line is not base64"))?;
+    let bytes =
+        Base64::decode(signature, &mut buf).map_err(|_| format(WHAT, "its second line is not base64"))?;
     let (algorithm, rest) = bytes.split_first_chunk().ok_or(format(WHAT, "it is too short"))?;
     let (id, rest) = rest.split_first_chunk().ok_or(format(WHAT, "it is too short"))?;
     let signature = rest.try_into().map_err(|_| format(WHAT, "it has not 64 bytes"))?;
@@ -239,7 +243,8 @@ fn parse(text: &str) -> Result<Parsed<'_>, SignError> {
     }
     let id = KeyId(*id);
     let mut buf = [0; 80];
-    let bytes = Base64::decode(global, &mut buf).map_err(|_| format(WHAT, "its fourth line is not base64"))?;
+    let bytes =
+        Base64::decode(global, &mut buf).map_err(|_| format(WHAT, "its fourth line is not base64"))?;
     let global = bytes.try_into().map_err(|_| format(WHAT, "its fourth line has not 64 bytes"))?;
     Ok(Parsed { id, signature, comment, global })
 }

@@ -168,7 +168,9 @@ pub enum PieceError {
         cause: FetchError,
     },
     /// Bytes came, and were wrong each time.
-    #[error("{piece} is not what the manifest says, {WRONG_MAX} times over: damaged at its source, or forged")]
+    #[error(
+        "{piece} is not what the manifest says, {WRONG_MAX} times over: damaged at its source, or forged"
+    )]
     Wrong {
         /// Which piece.
         piece: Piece,

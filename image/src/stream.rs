@@ -72,9 +72,10 @@ impl<'a> Stream<'a> {
             }
             let block = match (chunk, &mut decompressor) {
                 (Ok(chunk), Ok(decompressor)) => self.block(number, chunk, &mut stored, decompressor),
-                (Ok(_), Err(error)) => {
-                    Err(UnpackError::Decompress { number, cause: io::Error::new(error.kind(), error.to_string()) })
-                }
+                (Ok(_), Err(error)) => Err(UnpackError::Decompress {
+                    number,
+                    cause: io::Error::new(error.kind(), error.to_string()),
+                }),
                 (Err(error), _) => Err(error),
             };
             self.ordered.put(number, block);
@@ -180,7 +181,9 @@ impl<F: FnMut(u32, usize)> BufRead for Plain<'_, F> {
                     self.error = Some(error);
                     return Err(io::Error::other(text));
                 }
-                None if self.stream.ordered.stopped() => return Err(io::Error::other("a worker thread died")),
+                None if self.stream.ordered.stopped() => {
+                    return Err(io::Error::other("a worker thread died"));
+                }
                 None => {}
             }
         }

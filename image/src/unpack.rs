@@ -100,7 +100,14 @@ impl<'a> Image<'a> {
             true
         };
         let mut bytes = Vec::new();
-        fetch_right(source, Piece::Manifest, &patience, &mut bytes, |bytes| Digest::of(bytes) == digest, pause)?;
+        fetch_right(
+            source,
+            Piece::Manifest,
+            &patience,
+            &mut bytes,
+            |bytes| Digest::of(bytes) == digest,
+            pause,
+        )?;
         let (mut signature, mut wrong) = (Vec::new(), None);
         let mut signed = |signature: &[u8]| {
             let checked = sign::verify(keys, &bytes, &String::from_utf8_lossy(signature));
@@ -109,7 +116,9 @@ impl<'a> Image<'a> {
         };
         let fetched = fetch_right(source, Piece::Signature, &patience, &mut signature, &mut signed, pause);
         match (fetched, wrong) {
-            (Err(PieceError::Wrong { .. }), Some(cause)) => return Err(UnpackError::Signature { digest, cause }),
+            (Err(PieceError::Wrong { .. }), Some(cause)) => {
+                return Err(UnpackError::Signature { digest, cause });
+            }
             (fetched, _) => fetched?,
         }
         let manifest = Manifest::parse(&bytes).map_err(UnpackError::Manifest)?;
@@ -133,7 +142,11 @@ impl<'a> Image<'a> {
     ///
     /// # Errors
     /// See [`UnpackError`]; what is below `root` is then of no use.
-    pub fn unpack(&self, root: BorrowedFd<'_>, progress: &mut dyn FnMut(Progress)) -> Result<Progress, UnpackError> {
+    pub fn unpack(
+        &self,
+        root: BorrowedFd<'_>,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<Progress, UnpackError> {
         if self.manifest.payload != Payload::TarZst {
             return Err(UnpackError::Payload(self.manifest.payload));
         }

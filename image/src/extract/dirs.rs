@@ -80,7 +80,8 @@ impl Dirs {
             end = dir[start..].iter().position(|&byte| byte == b'/').map_or(dir.len(), |len| start + len);
             let parent = self.levels.last().map_or(&self.root, |(_, handle)| handle);
             let fd = self.open(parent, &dir[..end], start, made.as_deref_mut())?;
-            let handle = Handle::new(fd).map_err(|cause| Refused::Os(doing("looking at the filesystem")(cause)))?;
+            let handle =
+                Handle::new(fd).map_err(|cause| Refused::Os(doing("looking at the filesystem")(cause)))?;
             self.path.extend_from_slice(&dir[self.path.len()..end]);
             self.levels.push((end, handle));
         }

@@ -86,7 +86,11 @@ impl Extractor {
     ///
     /// # Errors
     /// See [`ExtractError`]; the target is then of no use.
-    pub fn member<R: BufRead>(&mut self, mut member: Member, reader: &mut Reader<R>) -> Result<(), ExtractError> {
+    pub fn member<R: BufRead>(
+        &mut self,
+        mut member: Member,
+        reader: &mut Reader<R>,
+    ) -> Result<(), ExtractError> {
         let path = path::normal(&member.path)
             .map_err(|cause| ExtractError::Path { member: shown(&member.path), cause })?;
         if member.kind == Kind::Dir && path.is_empty() {
@@ -257,7 +261,12 @@ impl Extractor {
     }
 
     /// Sets the metadata of what is not a directory; ACLs by name wait for the image's own /etc/passwd.
-    fn set(&mut self, place: &Place<'_>, target: Target<'_>, member: &mut Member) -> Result<(), ExtractError> {
+    fn set(
+        &mut self,
+        place: &Place<'_>,
+        target: Target<'_>,
+        member: &mut Member,
+    ) -> Result<(), ExtractError> {
         let meta = &mut member.meta;
         if [&meta.acl_access, &meta.acl_default].into_iter().flatten().any(|text| by_name(text)) {
             let acls = Meta {

@@ -66,7 +66,8 @@ impl<'a> Header<'a> {
 pub(super) fn number(field: &[u8]) -> Option<i64> {
     let (&first, rest) = field.split_first()?;
     if first & 0x80 != 0 {
-        let start = if first & 0x40 != 0 { -1 << 6 | i64::from(first & 0x3f) } else { i64::from(first & 0x3f) };
+        let start =
+            if first & 0x40 != 0 { -1 << 6 | i64::from(first & 0x3f) } else { i64::from(first & 0x3f) };
         return rest.iter().try_fold(start, |sum, &byte| sum.checked_mul(256)?.checked_add(i64::from(byte)));
     }
     let digits = field.trim_ascii_start();

@@ -76,7 +76,9 @@ impl Overrides {
             b"size" => self.size = bytes.map(|value| number(value, "its size")).transpose()?,
             b"uid" => self.uid = bytes.map(|value| number(value, "its uid")).transpose()?,
             b"gid" => self.gid = bytes.map(|value| number(value, "its gid")).transpose()?,
-            b"mtime" => self.mtime = bytes.map(|value| time(value).ok_or("its mtime is no number")).transpose()?,
+            b"mtime" => {
+                self.mtime = bytes.map(|value| time(value).ok_or("its mtime is no number")).transpose()?
+            }
             b"SCHILY.devmajor" => self.major = bytes.map(|value| number(value, "its major")).transpose()?,
             b"SCHILY.devminor" => self.minor = bytes.map(|value| number(value, "its minor")).transpose()?,
             b"SCHILY.acl.access" => self.acl_access = bytes.map(<[u8]>::to_vec),
@@ -152,7 +154,8 @@ fn time(value: &[u8]) -> Option<Time> {
     if !fraction.iter().all(u8::is_ascii_digit) {
         return None;
     }
-    let nanos = (0..9).fold(0, |sum, index| sum * 10 + fraction.get(index).map_or(0, |d| u32::from(d - b'0')));
+    let nanos =
+        (0..9).fold(0, |sum, index| sum * 10 + fraction.get(index).map_or(0, |d| u32::from(d - b'0')));
     Some(match (negative, nanos) {
         (false, _) => Time { secs, nanos },
         (true, 0) => Time { secs: -secs, nanos },
@@ -236,7 +239,9 @@ mod tests {
         overrides.apply(b"27 SCHILY.xattr.user.x=a\n\0\n\n10 path=a\n8 uid=5\n7 uid=\n").unwrap();
         assert_eq!(overrides.xattrs, [(b"user.x".to_vec(), b"a\n\0\n".to_vec())]);
         assert_eq!((overrides.path, overrides.uid), (Some(b"a".to_vec()), None));
-        for bad in [&b"10 path=ab\n"[..], b"9 path=a", b"x path=a\n", b"5 abc\n", b"99 path=a\n", b"0 path=a\n"] {
+        for bad in
+            [&b"10 path=ab\n"[..], b"9 path=a", b"x path=a\n", b"5 abc\n", b"99 path=a\n", b"0 path=a\n"]
+        {
             assert!(Overrides::default().apply(bad).is_err(), "{}", bad.escape_ascii());
         }
     }

@@ -113,7 +113,10 @@ impl<R: BufRead> Reader<R> {
                 return Ok(());
             }
             if bytes.iter().any(|&byte| byte != 0) {
-                return Err(TarError::Header { at: self.at, problem: "more data behind the archive's end mark" });
+                return Err(TarError::Header {
+                    at: self.at,
+                    problem: "more data behind the archive's end mark",
+                });
             }
             self.input.consume(count);
             self.at += count as u64;
@@ -301,18 +304,22 @@ fn describe(header: &Header<'_>, said: Overrides) -> Result<Member, TarError> {
     let id = |said: Option<u64>, from: usize, what: &str| {
         let id = said.or_else(|| header.number(from, 8).and_then(|id| u64::try_from(id).ok()));
         // The largest number means "do not change" to chown(2).
-        id.and_then(|id| u32::try_from(id).ok()).filter(|&id| id != u32::MAX).ok_or_else(|| refuse(format!("bad {what}")))
+        id.and_then(|id| u32::try_from(id).ok())
+            .filter(|&id| id != u32::MAX)
+            .ok_or_else(|| refuse(format!("bad {what}")))
     };
     let (uid, gid) = (id(said.uid, 108, "uid")?, id(said.gid, 116, "gid")?);
-    let kind = kind(header.kind(), &path).ok_or_else(|| {
-        refuse(format!("its type {:?} is not known", char::from(header.kind())))
-    })?;
+    let kind = kind(header.kind(), &path)
+        .ok_or_else(|| refuse(format!("its type {:?} is not known", char::from(header.kind()))))?;
     let device = if matches!(kind, Kind::Char | Kind::Block) {
         // V7 headers have no such fields.
         let known = header.dialect() != Dialect::V7;
         let number = |said: Option<u64>, from| {
-            let number = said.or_else(|| header.number(from, 8).filter(|_| known).and_then(|n| u64::try_from(n).ok()));
-            number.and_then(|number| u32::try_from(number).ok()).ok_or_else(|| refuse("bad device number".to_owned()))
+            let number =
+                said.or_else(|| header.number(from, 8).filter(|_| known).and_then(|n| u64::try_from(n).ok()));
+            number
+                .and_then(|number| u32::try_from(number).ok())
+                .ok_or_else(|| refuse("bad device number".to_owned()))
         };
         (number(said.major, 329)?, number(said.minor, 337)?)
     } else {

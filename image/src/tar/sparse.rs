@@ -34,7 +34,9 @@ pub(super) fn push(spans: &mut Vec<Span>, span: Span) -> Result<(), &'static str
 pub(super) fn pax_01(value: &[u8]) -> Result<Vec<Span>, &'static str> {
     let numbers = value.split(|&byte| byte == b',').map(decimal).collect::<Option<Vec<_>>>();
     let numbers = numbers.ok_or("its sparse map has a bad number")?;
-    let (pairs, []) = numbers.as_chunks::<2>() else { return Err("its sparse map has an odd number of numbers") };
+    let (pairs, []) = numbers.as_chunks::<2>() else {
+        return Err("its sparse map has an odd number of numbers");
+    };
     let mut spans = Vec::new();
     for &[offset, len] in pairs {
         push(&mut spans, Span { offset, len })?;
