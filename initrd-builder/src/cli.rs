@@ -20,7 +20,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Build an initrd; the same inputs give the same bytes
-    Build(BuildArgs),
+    Build(Box<BuildArgs>),
     /// List what is inside an initrd (any distribution's)
     List {
         /// The initrd: cpio segments, plain or compressed with gzip, zstd or xz

@@ -28,7 +28,7 @@ use clap::Parser;
 use cli::{BuildArgs, Cli, Command};
 
 /// The zstd level that pays: see docs/initrd.md for what was measured.
-const DEFAULT_LEVEL: i32 = 15;
+const DEFAULT_LEVEL: i32 = 10;
 
 /// How many of the largest files `size` shows.
 const LARGEST: usize = 15;

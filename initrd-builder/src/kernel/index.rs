@@ -76,6 +76,7 @@ impl Index {
             softdep: optional("modules.softdep"),
             builtin: optional("modules.builtin"),
         };
+        unpacks_zstd(root, dir, version)?;
         let wishes = parse_wishes(&[&texts.softdep, &weak]);
         Ok(Self::parse(version, dir.clone(), texts, wishes))
     }
@@ -147,6 +148,21 @@ impl Index {
             ("modules.builtin", self.texts.builtin.clone()),
         ]
     }
+}
+
+/// Refuses a kernel whose configuration, where there is one, says that it cannot unpack zstd: it would panic at boot
+/// for want of a root.
+fn unpacks_zstd(root: &Path, dir: &Path, version: &str) -> Result<()> {
+    let places = [dir.join("config"), root.join(format!("boot/config-{version}"))];
+    let Some(config) = places.iter().find_map(|place| std::fs::read_to_string(place).ok()) else {
+        return Ok(());
+    };
+    if !config.lines().any(|line| line == "CONFIG_RD_ZSTD=y") {
+        bail!(
+            "kernel {version} cannot unpack a zstd initrd (no CONFIG_RD_ZSTD): boot with a kernel from Linux 5.9 on"
+        );
+    }
+    Ok(())
 }
 
 /// A name as the kernel holds it.

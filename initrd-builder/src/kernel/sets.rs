@@ -86,12 +86,9 @@ const NET: &[&str] = &[
     "enic",
     "ionic",
     "qede",
-    "qlcnic",
     "sfc",
-    "sfc_siena",
     "atlantic",
     "amd_xgbe",
-    "nfp",
     // Workstations and boards
     "8139cp",
     "8139too",
@@ -101,8 +98,6 @@ const NET: &[&str] = &[
     "r8169",
     "realtek",
     "sky2",
-    "stmmac",
-    "dwmac_intel",
     // USB
     "r8152",
     "ax88179_178a",

@@ -51,7 +51,7 @@ impl<'a> Packer<'a> {
         if !self.root.is_file(&path) {
             bail!("tool {name} is not in {}: {}", self.root, sets::hint(name));
         }
-        self.from_root(&path).with_context(|| format!("packing the tool {name}"))
+        self.pack(&path).with_context(|| format!("packing the tool {name}"))
     }
 
     /// Packs all that a set of tools consists of.
@@ -99,7 +99,7 @@ impl<'a> Packer<'a> {
     }
 
     /// Packs a file of the root, with the links that lead to it and all it needs.
-    fn from_root(&mut self, path: &str) -> Result<()> {
+    fn pack(&mut self, path: &str) -> Result<()> {
         if let Some((file, mode, data)) = self.fetch(path)? {
             self.contents(&file, mode, data)?;
         }
@@ -151,7 +151,7 @@ impl<'a> Packer<'a> {
             if !self.root.is_file(loader) {
                 bail!("{path} needs the loader {loader}, which is not in {}", self.root);
             }
-            self.from_root(loader)?;
+            self.pack(loader)?;
         }
         let origin = path.rsplit_once('/').map_or("/", |(dir, _)| dir);
         let own = object.search_dirs(origin, inherited);
@@ -178,7 +178,7 @@ impl<'a> Packer<'a> {
     fn library(&mut self, name: &str) -> Result<()> {
         let Some(machine) = self.machine else { return Ok(()) };
         match self.search.find(&self.root, name, machine, &[])? {
-            Some(path) => self.from_root(&path),
+            Some(path) => self.pack(&path),
             None => bail!("library {name} is not in {}", self.root),
         }
     }
