@@ -1,6 +1,7 @@
 //! POSIX ACLs in their two forms: text, as archives carry them (acl_to_text(3), star's fourth field with the number),
 //! and the kernel's extended attribute (include/uapi/linux/posix_acl_xattr.h).
 
+use std::collections::HashMap;
 use std::fmt::Write as _;
 
 use thiserror::Error;
@@ -41,19 +42,43 @@ pub enum AclError {
     },
 }
 
-/// Numbers of users and groups by name.
-pub trait Names {
-    /// The number of a user.
-    fn user(&self, name: &str) -> Option<u32>;
-    /// The number of a group.
-    fn group(&self, name: &str) -> Option<u32>;
+/// Most bytes of a passwd or group file that are looked at.
+pub(crate) const NAMES_MAX: usize = 16 << 20;
+
+/// Numbers of users and groups by name. ACLs may be stored by name, and it is the image's names that count, not those of
+/// the machine that packs or unpacks it.
+#[derive(Clone, Debug, Default)]
+pub struct Names {
+    users: HashMap<String, u32>,
+    groups: HashMap<String, u32>,
+}
+
+impl Names {
+    /// From the texts of passwd(5) and group(5). The default knows nobody.
+    #[must_use]
+    pub fn parse(passwd: &[u8], group: &[u8]) -> Self {
+        let table = |text| String::from_utf8_lossy(text).lines().filter_map(named).collect();
+        Self { users: table(passwd), groups: table(group) }
+    }
+}
+
+/// `NAME:x:NUMBER:...`, in both files.
+fn named(line: &str) -> Option<(String, u32)> {
+    let mut fields = line.split(':');
+    let name = fields.next()?;
+    Some((name.to_owned(), fields.nth(1)?.parse().ok()?))
+}
+
+/// Whether an ACL names somebody without the number.
+pub(crate) fn by_name(text: &[u8]) -> bool {
+    matches!(encode(text, &Names::default()), Err(AclError::Name { .. }))
 }
 
 /// The attribute for an ACL's text. Entries by name are looked up in `names`, unless they have their number too.
 ///
 /// # Errors
 /// See [`AclError`].
-pub fn encode(text: &[u8], names: &dyn Names) -> Result<Vec<u8>, AclError> {
+pub fn encode(text: &[u8], names: &Names) -> Result<Vec<u8>, AclError> {
     let text =
         std::str::from_utf8(text).map_err(|_| AclError::Entry(String::from_utf8_lossy(text).into_owned()))?;
     let mut entries = Vec::new();
@@ -75,7 +100,7 @@ pub fn encode(text: &[u8], names: &dyn Names) -> Result<Vec<u8>, AclError> {
 }
 
 /// One entry: tag, number, permissions. `user:NAME:rwx`, with star's `:NUMBER` behind it or not.
-fn parse(entry: &str, names: &dyn Names) -> Result<(u16, u32, u16), AclError> {
+fn parse(entry: &str, names: &Names) -> Result<(u16, u32, u16), AclError> {
     let malformed = || AclError::Entry(entry.to_owned());
     let mut fields = entry.strip_prefix("default:").unwrap_or(entry).split(':').map(str::trim);
     let mut next = || fields.next().ok_or_else(malformed);
@@ -93,8 +118,10 @@ fn parse(entry: &str, names: &dyn Names) -> Result<(u16, u32, u16), AclError> {
     let unknown = |kind, file| AclError::Name { kind, name: name.to_owned(), file };
     let known = number.unwrap_or(name).parse().ok();
     let id = match tag {
-        USER => known.or_else(|| names.user(name)).ok_or_else(|| unknown("user", "passwd"))?,
-        GROUP => known.or_else(|| names.group(name)).ok_or_else(|| unknown("group", "group"))?,
+        USER => known.or_else(|| names.users.get(name).copied()).ok_or_else(|| unknown("user", "passwd"))?,
+        GROUP => {
+            known.or_else(|| names.groups.get(name).copied()).ok_or_else(|| unknown("group", "group"))?
+        }
         _ => NOBODY,
     };
     let bits = permissions.chars().try_fold(0, |bits, char| match char {
@@ -141,15 +168,8 @@ mod tests {
 
     use super::*;
 
-    struct Few;
-
-    impl Names for Few {
-        fn user(&self, name: &str) -> Option<u32> {
-            (name == "lisa").then_some(502)
-        }
-        fn group(&self, name: &str) -> Option<u32> {
-            (name == "staff").then_some(50)
-        }
+    fn few() -> Names {
+        Names::parse(b"root:x:0:0::/root:/bin/sh\nlisa:x:502:50::/:\n", b"staff:x:50:lisa\n")
     }
 
     #[test]
@@ -160,11 +180,11 @@ mod tests {
             "user::rwx\nuser:lisa:r-x\t#effective:r-x\ngroup::r--\ngroup:staff:-w-\nmask::rwx\nother::---\n",
             "u::rwx,g:whoever:-w-:50,u:else:r-x:502,g::r--,m::rwx,o::---",
         ] {
-            assert_eq!(decode(&encode(text.as_bytes(), &Few).unwrap()).unwrap(), wanted, "{text}");
+            assert_eq!(decode(&encode(text.as_bytes(), &few()).unwrap()).unwrap(), wanted, "{text}");
         }
-        assert!(matches!(encode(b"user:bart:rwx", &Few), Err(AclError::Name { kind: "user", .. })));
+        assert!(matches!(encode(b"user:bart:rwx", &few()), Err(AclError::Name { kind: "user", .. })));
         for bad in ["user", "user::rwz", "nobody::rwx", "mask:5:rwx"] {
-            assert!(matches!(encode(bad.as_bytes(), &Few), Err(AclError::Entry(_))), "{bad}");
+            assert!(matches!(encode(bad.as_bytes(), &few()), Err(AclError::Entry(_))), "{bad}");
         }
     }
 
@@ -181,7 +201,7 @@ mod tests {
             for (tag, id, bits) in entries {
                 attribute.extend([&tag.to_le_bytes()[..], &bits.to_le_bytes(), &id.to_le_bytes()].concat());
             }
-            prop_assert_eq!(encode(decode(&attribute).unwrap().as_bytes(), &Few).unwrap(), attribute);
+            prop_assert_eq!(encode(decode(&attribute).unwrap().as_bytes(), &few()).unwrap(), attribute);
         }
     }
 }

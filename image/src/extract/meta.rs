@@ -23,7 +23,7 @@ pub(super) enum Target<'a> {
 }
 
 /// Sets all of `meta`: owner, mode, attributes and ACLs, times; in that order, since each would undo one after it.
-pub(super) fn set(target: Target<'_>, meta: &Meta, names: &dyn Names) -> Result<(), Failed> {
+pub(super) fn set(target: Target<'_>, meta: &Meta, names: &Names) -> Result<(), Failed> {
     let (uid, gid) = (Some(Uid::from_raw(meta.uid)), Some(Gid::from_raw(meta.gid)));
     let mode = Mode::from_raw_mode(meta.mode);
     match target {
@@ -47,7 +47,7 @@ pub(super) fn set(target: Target<'_>, meta: &Meta, names: &dyn Names) -> Result<
 }
 
 /// Sets the ACLs that come as text. Where the archive has the attribute itself, that is the exact one.
-pub(super) fn set_acls(target: Target<'_>, meta: &Meta, names: &dyn Names) -> Result<(), Failed> {
+pub(super) fn set_acls(target: Target<'_>, meta: &Meta, names: &Names) -> Result<(), Failed> {
     for (attribute, text) in [(acl::ACCESS, &meta.acl_access), (acl::DEFAULT, &meta.acl_default)] {
         let Some(text) = text else { continue };
         if meta.xattrs.iter().any(|(name, _)| name == attribute.as_bytes()) {

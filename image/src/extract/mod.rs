@@ -23,7 +23,7 @@ use std::rc::Rc;
 use rustix::fs::{self, AtFlags, FileType, Mode, OFlags};
 use rustix::io::{Errno, retry_on_intr};
 
-use crate::acl::{self, AclError};
+use crate::acl::{self, Names};
 use crate::path;
 use crate::tar::member::{Kind, Member, Meta, shown};
 use crate::tar::read::Reader;
@@ -31,7 +31,6 @@ use dirs::{Dirs, Handle, Refused};
 pub use error::ExtractError;
 use error::{Failed, doing};
 use meta::Target;
-use names::{Nobody, TargetNames};
 
 /// What an archive may make at most.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -122,7 +121,7 @@ impl Extractor {
     /// # Errors
     /// See [`ExtractError`].
     pub fn finish(mut self) -> Result<(), ExtractError> {
-        let names = TargetNames::read(&mut self.dirs);
+        let names = names::of_target(&mut self.dirs);
         for (path, acls) in &self.named_acls {
             let (dir, name) = path::split(path);
             let dir = self.dirs.enter(dir, None).map_err(|refused| error(refused, path))?;
@@ -268,7 +267,7 @@ impl Extractor {
         member: &mut Member,
     ) -> Result<(), ExtractError> {
         let meta = &mut member.meta;
-        if [&meta.acl_access, &meta.acl_default].into_iter().flatten().any(|text| by_name(text)) {
+        if [&meta.acl_access, &meta.acl_default].into_iter().flatten().any(|text| acl::by_name(text)) {
             let acls = Meta {
                 acl_access: meta.acl_access.take(),
                 acl_default: meta.acl_default.take(),
@@ -277,17 +276,13 @@ impl Extractor {
             };
             self.named_acls.push((place.path.to_vec(), acls));
         }
-        set(&place.dir, target, meta, &Nobody).map_err(|failed| failed.of(place.path))
+        set(&place.dir, target, meta, &Names::default()).map_err(|failed| failed.of(place.path))
     }
 }
 
 /// Sets metadata as far as the filesystem has any.
-fn set(dir: &Handle, target: Target<'_>, meta: &Meta, names: &dyn acl::Names) -> Result<(), Failed> {
+fn set(dir: &Handle, target: Target<'_>, meta: &Meta, names: &Names) -> Result<(), Failed> {
     if dir.plain { meta::set_times(target, meta.mtime) } else { meta::set(target, meta, names) }
-}
-
-fn by_name(acl: &[u8]) -> bool {
-    matches!(acl::encode(acl, &Nobody), Err(AclError::Name { .. }))
 }
 
 fn senseless(path: &[u8], problem: &str) -> ExtractError {

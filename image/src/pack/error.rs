@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use nii::manifest::ManifestError;
 use thiserror::Error;
 
+use crate::acl::AclError;
 use crate::path::PathError;
 use crate::tar::member::TarError;
 
@@ -43,6 +44,15 @@ pub enum ImportError {
         member: String,
         /// What is wrong with it.
         problem: String,
+    },
+    /// An ACL that no node could set.
+    #[error("member {member:?} cannot keep its ACL")]
+    Acl {
+        /// The member.
+        member: String,
+        /// What is wrong with the ACL.
+        #[source]
+        cause: AclError,
     },
     /// The manifest would not be read again; the name has control characters, or the image is too large.
     #[error("making the manifest")]

@@ -111,7 +111,7 @@ pub fn import(
     file.sync_all().map_err(io_error("writing", &data))?;
     let pages = pages(&frames);
     write(dir.path(), manifest::PAGES_FILE, &pages)?;
-    let (manifest, report) = describe(survey, walked, &frames, &pages, options);
+    let (manifest, report) = describe(survey, walked, &frames, &pages, options)?;
     let json = serde_json::to_vec_pretty(&manifest).map_err(|cause| ImportError::Manifest(cause.into()))?;
     // What we write is what nodes must be able to read.
     Manifest::parse(&json).map_err(ImportError::Manifest)?;
@@ -144,8 +144,8 @@ fn describe(
     frames: &Frames,
     pages: &[u8],
     options: &ImportOptions,
-) -> (Manifest, Report) {
-    let found = survey.finish();
+) -> Result<(Manifest, Report), ImportError> {
+    let found = survey.finish()?;
     let manifest = Manifest {
         version: 1,
         name: options.name.clone(),
@@ -168,7 +168,7 @@ fn describe(
         sockets: skipped.sockets,
         mounts: skipped.mounts,
     };
-    (manifest, report)
+    Ok((manifest, report))
 }
 
 /// Moves a finished image to its place. An image of the same digest is replaced in one step: it may be damaged, or

@@ -6,6 +6,7 @@ use std::io::BufRead;
 use nii::manifest::{Kernel, Os};
 
 use super::error::ImportError;
+use crate::acl::{self, Names};
 use crate::path::{self, normal};
 use crate::tar::member::{Kind, Member, shown};
 use crate::tar::read::Reader;
@@ -18,6 +19,13 @@ const INODE_RAM: u64 = 1024;
 const LINKS_MAX: usize = 40;
 /// os-release(5) is a page or so.
 const OS_RELEASE_MAX: usize = 64 << 10;
+/// Files whose contents are kept, and how much of them.
+const TEXTS: [(&str, usize); 4] = [
+    ("etc/os-release", OS_RELEASE_MAX),
+    ("usr/lib/os-release", OS_RELEASE_MAX),
+    ("etc/passwd", acl::NAMES_MAX),
+    ("etc/group", acl::NAMES_MAX),
+];
 
 /// See the module.
 #[derive(Default)]
@@ -34,8 +42,10 @@ pub(super) struct Survey {
     kernels: BTreeMap<String, Kernel>,
     /// Programs by ELF machine.
     machines: BTreeMap<u16, u64>,
-    /// The text of `etc/os-release` and of `usr/lib/os-release`.
-    os_release: [Option<Vec<u8>>; 2],
+    /// Contents of the files that tell something, by path.
+    texts: HashMap<&'static str, Vec<u8>>,
+    /// ACLs by name, and whose they are: their names must be the image's.
+    named_acls: Vec<(String, Vec<u8>)>,
     setuid: Vec<String>,
 }
 
@@ -159,8 +169,11 @@ impl Survey {
             let namespace = name.split(|&byte| byte == b'.').next().unwrap_or_default();
             self.namespaces.insert(shown(namespace));
         }
-        if member.meta.acl_access.is_some() || member.meta.acl_default.is_some() {
+        for text in [&member.meta.acl_access, &member.meta.acl_default].into_iter().flatten() {
             self.namespaces.insert("system".to_owned());
+            if acl::by_name(text) {
+                self.named_acls.push((shown(path), text.clone()));
+            }
         }
         if member.kind == Kind::File && member.meta.mode & 0o6000 != 0 {
             self.setuid.push(shown(path));
@@ -179,10 +192,9 @@ impl Survey {
         }
         let Ok(path) = str::from_utf8(path) else { return Ok(()) };
         self.kernel(path);
-        let release = ["etc/os-release", "usr/lib/os-release"].iter().position(|known| *known == path);
         let program = path.strip_prefix("usr/").unwrap_or(path);
-        if let Some(index) = release {
-            self.os_release[index] = Some(head(reader, OS_RELEASE_MAX)?);
+        if let Some((name, max)) = TEXTS.iter().find(|(name, _)| *name == path) {
+            self.texts.insert(name, head(reader, *max)?);
         } else if program.starts_with("bin/") || program.starts_with("sbin/") {
             // ELF's e_machine: two bytes at 18, in the byte order that byte 5 tells.
             if let [0x7f, b'E', b'L', b'F', _, order, .., low, high] = head(reader, 20)?[..] {
@@ -215,15 +227,22 @@ impl Survey {
         }
     }
 
-    pub fn finish(self) -> Found {
+    /// What was found in all.
+    pub fn finish(self) -> Result<Found, ImportError> {
+        let text = |name| self.texts.get(name).map(Vec::as_slice);
+        let names =
+            Names::parse(text("etc/passwd").unwrap_or_default(), text("etc/group").unwrap_or_default());
+        for (member, text) in self.named_acls {
+            acl::encode(&text, &names).map_err(|cause| ImportError::Acl { member, cause })?;
+        }
+        let os = os(text("etc/os-release").or(text("usr/lib/os-release")).unwrap_or_default());
         let most = self.machines.into_iter().max_by_key(|(_, count)| *count);
-        let [etc, usr] = self.os_release;
         // The root counts, whether the archive names it or not.
         let inodes = self.inodes + 1;
-        Found {
+        Ok(Found {
             members: self.members,
             arch: most.map_or("unknown", |(machine, _)| machine_name(machine)).to_owned(),
-            os: os(&etc.or(usr).unwrap_or_default()),
+            os,
             kernels: self
                 .kernels
                 .into_values()
@@ -233,7 +252,7 @@ impl Survey {
             ram_bytes: self.ram_bytes + inodes * INODE_RAM,
             xattr_namespaces: self.namespaces.into_iter().collect(),
             setuid: self.setuid,
-        }
+        })
     }
 }
 

@@ -272,5 +272,9 @@ fn data_spans(fd: &OwnedFd, size: u64) -> Result<Vec<Span>, Errno> {
         }
         at = end;
     }
+    // GNU tar makes a file as long as its map goes, whatever size it reads: an empty span tells it about a last hole.
+    if spans.last().is_none_or(|span: &Span| span.offset + span.len < size) {
+        spans.push(Span { offset: size, len: 0 });
+    }
     Ok(spans)
 }

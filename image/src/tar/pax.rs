@@ -236,7 +236,7 @@ mod tests {
     #[test]
     fn records_with_line_breaks_and_nuls_in_values() {
         let mut overrides = Overrides::default();
-        overrides.apply(b"27 SCHILY.xattr.user.x=a\n\0\n\n10 path=a\n8 uid=5\n7 uid=\n").unwrap();
+        overrides.apply(b"28 SCHILY.xattr.user.x=a\n\0\n\n10 path=a\n8 uid=5\n7 uid=\n").unwrap();
         assert_eq!(overrides.xattrs, [(b"user.x".to_vec(), b"a\n\0\n".to_vec())]);
         assert_eq!((overrides.path, overrides.uid), (Some(b"a".to_vec()), None));
         for bad in

@@ -208,7 +208,7 @@ mod tests {
 
     fn members() -> impl Strategy<Value = Member> {
         let spans = prop::collection::vec((0..999u64, 1..999u64), 0..50);
-        let device = (0..4096u32, 0..1 << 20u32);
+        let device = (0..4096u32, 0..(1u32 << 20));
         (bytes(300), bytes(300), metas(), 0..7u8, 0..9999u64, prop::option::of(spans), device).prop_map(
             |(mut path, link, meta, kind, stored, gaps, device)| {
                 let kinds = [
