@@ -4,12 +4,18 @@
 //! return has no choice left in it but the guards that its ops show.
 
 use nii::manifest::Manifest;
+use nii::v1::After;
 use nii::{Finding, Nii};
 use serde::Serialize;
 use uuid::Uuid;
 
-use crate::facts::Facts;
-use crate::op::Op;
+use crate::configure::{self, Context};
+use crate::disks::{self, Planned};
+use crate::facts::{Facts, JournalRecord};
+use crate::filesystems::{self, Placed};
+use crate::op::{Act, Op};
+use crate::preflight::{self, RamRoot};
+use crate::{bootloader, journal};
 
 /// All that a plan is made from.
 #[derive(Clone, Copy, Debug)]
@@ -58,7 +64,29 @@ impl Plan {
 /// # Errors
 /// Every reason why it cannot be, warnings too; at least one is an error.
 pub fn disked(inputs: &Inputs<'_>) -> Result<Plan, Vec<Finding>> {
-    Err(vec![Finding::error("", format!("no plan for {} yet", inputs.nii.node.name))])
+    let mut findings = Vec::new();
+    let out = &mut findings;
+    preflight::common(inputs, out);
+    preflight::disked(inputs, out);
+    let disks = disks::plan(inputs.facts, &inputs.nii.storage, inputs.arming, out);
+    let placed = filesystems::place(inputs, &disks);
+    filesystems::check(inputs, &placed, out);
+    bootloader::check(inputs, &disks, &placed, out);
+    let context = Context::new(inputs, &placed, out);
+    let configure = configure::ops(&context, out);
+    let Some(root) = context.mounted_at("/") else {
+        // Validation asks for one: without it, its disk was not found.
+        return Err(findings);
+    };
+    let stages = vec![
+        Stage { step: "partition", ops: partition(inputs, &disks, root) },
+        Stage { step: "format", ops: filesystems::ops(inputs, &placed) },
+        Stage { step: "unpack", ops: unpack(inputs) },
+        Stage { step: "configure", ops: configure },
+        Stage { step: "bootloader", ops: bootloader::ops(&context, &disks) },
+        Stage { step: "commit", ops: commit(&context, root) },
+    ];
+    finish(stages, findings)
 }
 
 /// The plan of a node that runs from RAM: `format`, `unpack`, `configure`.
@@ -66,5 +94,73 @@ pub fn disked(inputs: &Inputs<'_>) -> Result<Plan, Vec<Finding>> {
 /// # Errors
 /// Every reason why it cannot be, warnings too; at least one is an error.
 pub fn diskless(inputs: &Inputs<'_>) -> Result<Plan, Vec<Finding>> {
-    Err(vec![Finding::error("", format!("no plan for {} yet", inputs.nii.node.name))])
+    let mut findings = Vec::new();
+    let out = &mut findings;
+    preflight::common(inputs, out);
+    let RamRoot { size, inodes } = preflight::diskless(inputs, out);
+    let context = Context::new(inputs, &[], out);
+    let tmpfs = Op::new(Act::MountTmpfs { size, inodes }, "the node runs from RAM");
+    let stages = vec![
+        Stage { step: "format", ops: vec![tmpfs] },
+        Stage { step: "unpack", ops: unpack(inputs) },
+        Stage { step: "configure", ops: configure::ops(&context, out) },
+    ];
+    finish(stages, findings)
+}
+
+fn finish(stages: Vec<Stage>, findings: Vec<Finding>) -> Result<Plan, Vec<Finding>> {
+    if findings.iter().any(Finding::is_error) {
+        Err(findings)
+    } else {
+        Ok(Plan { stages, warnings: findings })
+    }
+}
+
+/// The tables, then the journal: from here on the root's type says that it is not to be booted.
+fn partition(inputs: &Inputs<'_>, disks: &[Planned<'_>], root: &Placed<'_>) -> Vec<Op> {
+    let tables = disks.iter().map(|planned| {
+        let act = Act::WriteTable { disk: planned.disk.path.clone(), table: planned.table.clone() };
+        Op::new(act, format!("it is disk `{}` of the NII", planned.wanted.name))
+    });
+    let journal = disks.iter().find_map(|planned| {
+        let (partition, _) = planned.partition(journal::LABEL)?;
+        let record = JournalRecord {
+            version: 1,
+            node: inputs.nii.node.name.clone(),
+            arming: inputs.arming,
+            attempt: inputs.attempt,
+            root: root.partition.guid,
+            image: inputs.nii.image.as_ref()?.manifest,
+        };
+        Some(Op::new(
+            Act::WriteJournal { partition, record },
+            "the next boot must know whose install this is",
+        ))
+    });
+    tables.chain(journal).collect()
+}
+
+fn unpack(inputs: &Inputs<'_>) -> Vec<Op> {
+    let one = |image: &nii::v1::Image| {
+        let act = Act::Unpack { manifest: image.manifest, sources: image.sources.clone() };
+        Op::new(act, format!("the node is to be image `{}`", image.name))
+    };
+    inputs.nii.image.iter().map(one).collect()
+}
+
+/// Everything is on the disk before the root's type says so. The root stays mounted only for a switch into it: GRUB on
+/// BIOS cannot replay the logs that a mounted file system leaves behind.
+fn commit(context: &Context<'_>, root: &Placed<'_>) -> Vec<Op> {
+    let after = context.inputs.nii.install.after;
+    let mut ops = Vec::new();
+    if after == After::Kexec {
+        ops.extend(bootloader::load_kernel(context));
+    }
+    ops.push(Op::new(Act::Sync, "what is committed must be on the disk"));
+    if after != After::SwitchRoot {
+        ops.push(Op::new(Act::Unmount, "boot loaders cannot replay file system logs"));
+    }
+    let act = Act::SetPartitionType { partition: root.partition.clone(), kind: root.kind.guid() };
+    ops.push(Op::new(act, "the install is whole"));
+    ops
 }

@@ -1,16 +1,35 @@
 //! Pure planning: facts about a machine, an NII and an image's manifest go in, [`Op`]s come out. No I/O at all.
 //!
 //! * [`facts`]: what `host` read about the machine, plain data.
-//! * [`install`]: the complete plan of an image install: [`Inputs`] -> [`Plan`], or findings.
-//! * [`journal`]: the marks that an install leaves on its disk while it is in progress.
 //! * [`op`]: one change to the machine each, plain data with a one-line reason.
+//! * [`install`]: the complete plan of an image install: [`Inputs`] -> [`Plan`], or findings. It is put together from
+//!   `preflight` (RAM, kernels), `disks` and [`table`] (which disk, where the partitions go), `filesystems` and
+//!   [`mkfs`], `configure` (files of the new root) and `bootloader`.
+//! * [`network`]: the node's own network while it installs.
+//! * [`journal`]: the marks that an install leaves on its disk while it is in progress.
+//! * [`accounts`]: editing /etc/shadow, for the one op whose result depends on the image's own text.
+//! * [`render`]: a plan for people.
 
+pub mod accounts;
+mod bootloader;
+mod configure;
+mod disks;
 pub mod facts;
+mod filesystems;
+mod ids;
 pub mod install;
 pub mod journal;
+pub mod mkfs;
+pub mod network;
 pub mod op;
+mod os;
+pub mod preflight;
 mod show;
+pub mod table;
+mod units;
 
 pub use facts::Facts;
+pub use ids::filesystem_text;
 pub use install::{Inputs, Plan, Stage};
 pub use op::{Act, Op};
+pub use show::render;

@@ -4,7 +4,33 @@ use std::fmt;
 use std::net::IpAddr;
 
 use crate::facts::{Table, TableEntry};
-use crate::op::{Act, Content, Op};
+use crate::install::Plan;
+use crate::op::{Act, Content, Guard, Op};
+
+/// A whole plan for a person: every op with its reason and its condition, by step.
+pub fn render(plan: &Plan) -> String {
+    let mut text = String::new();
+    for stage in &plan.stages {
+        text.push_str(&format!("{}\n", stage.step));
+        for op in &stage.ops {
+            text.push_str(&format!("  {op}\n      {}\n", op.reason));
+            if !op.guard.is_empty() {
+                text.push_str(&format!("      only if the image {}\n", op.guard));
+            }
+        }
+    }
+    text.extend(plan.warnings.iter().map(|warning| format!("{warning}\n")));
+    text
+}
+
+impl fmt::Display for Guard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let has = (!self.has.is_empty()).then(|| format!("has {}", self.has.join(" and ")));
+        let lacks = (!self.lacks.is_empty()).then(|| format!("lacks {}", self.lacks.join(" and ")));
+        let parts: Vec<String> = has.into_iter().chain(lacks).collect();
+        f.write_str(&parts.join(", and "))
+    }
+}
 
 impl fmt::Display for Op {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,0 +1,106 @@
+//! GRUB 2, on BIOS and UEFI. Debian calls its programs `grub-…`, Red Hat `grub2-…`; guards tell them apart.
+
+use super::console::serial;
+use super::{Boot, TIMEOUT, redhat};
+use crate::configure::{file, run};
+use crate::ids::filesystem_text;
+use crate::op::{Act, Guard, Op};
+
+pub(super) const GRUB_INSTALL: &str = "usr/sbin/grub-install";
+pub(super) const GRUB2_MKCONFIG: &str = "usr/sbin/grub2-mkconfig";
+
+/// The configuration, and what starts it.
+pub(super) fn ops(boot: &Boot<'_>) -> (Vec<Op>, Vec<Op>) {
+    let mut ops = require(boot);
+    for kernel in boot.kernels.iter().filter(|kernel| kernel.from != kernel.vmlinuz) {
+        let act = Act::CopyFile { from: kernel.from.clone(), to: kernel.vmlinuz.clone() };
+        ops.push(Op::new(act, "GRUB finds kernels in /boot"));
+    }
+    ops.extend(by_uuid(boot));
+    let debian = Guard::has(GRUB_INSTALL);
+    let config = "etc/default/grub.d/camphor.cfg";
+    let reason = "kernel arguments and console of the NII";
+    ops.push(file(config, settings(boot, ""), reason).when(debian.clone()));
+    ops.extend(redhat::config(boot));
+    let mkconfig = run(&["grub-mkconfig", "-o", "/boot/grub/grub.cfg"], "GRUB's menu");
+    ops.push(mkconfig.when(debian));
+    let last = if boot.disks.is_empty() { efi(boot) } else { bios(boot) };
+    (ops, last)
+}
+
+/// /etc/default/grub is shell; arguments were checked to have no character that means something in double quotes.
+pub(super) fn settings(boot: &Boot<'_>, more: &str) -> String {
+    let args = &boot.context.inputs.nii.boot.kernel_args;
+    let mut text = format!(
+        "# Written by camphor from the node's NII.\nGRUB_TIMEOUT={TIMEOUT}\nGRUB_RECORDFAIL_TIMEOUT={TIMEOUT}\n\
+         GRUB_CMDLINE_LINUX=\"{}\"\nGRUB_CMDLINE_LINUX_DEFAULT=\"\"\nGRUB_DISABLE_OS_PROBER=true\n",
+        args.join(" ")
+    );
+    match serial(args) {
+        Some(port) => text.push_str(&format!(
+            "GRUB_TERMINAL=\"console serial\"\nGRUB_SERIAL_COMMAND=\"serial --unit={} --speed={}\"\n",
+            port.unit, port.speed
+        )),
+        None => text.push_str("GRUB_TERMINAL=console\n"),
+    }
+    text + more
+}
+
+/// Without GRUB in the image everything below would be skipped, and the node would not boot.
+fn require(boot: &Boot<'_>) -> Vec<Op> {
+    let need = |any: &[&str], missing: &str| {
+        let act =
+            Act::Require { any: any.iter().map(ToString::to_string).collect(), missing: missing.to_owned() };
+        Op::new(act, "the node boots with GRUB")
+    };
+    let programs = need(
+        &[GRUB_INSTALL, GRUB2_MKCONFIG],
+        "the image has no GRUB; install grub2-common (Debian) or grub2-tools (Red Hat) in it",
+    );
+    let modules = if boot.disks.is_empty() {
+        let redhat = redhat::grub_image(boot);
+        need(
+            &["usr/lib/grub/x86_64-efi", &redhat],
+            "the image has no GRUB for UEFI; install grub-efi-amd64-bin (Debian) or grub2-efi-x64 and shim-x64 (Red Hat) in it",
+        )
+    } else {
+        need(
+            &["usr/lib/grub/i386-pc"],
+            "the image has no GRUB for BIOS; install grub-pc-bin (Debian) or grub2-pc (Red Hat) in it",
+        )
+    };
+    vec![programs, modules]
+}
+
+/// grub-mkconfig writes `root=UUID=…` only where udev's link is (`/etc/grub.d/10_linux`), and a kernel name otherwise,
+/// which is another one when a disk is added. The initrd has no udev.
+fn by_uuid(boot: &Boot<'_>) -> Option<Op> {
+    let root = boot.context.mounted_at("/")?;
+    let path = format!("dev/disk/by-uuid/{}", filesystem_text(root.wanted.format, root.uuid));
+    let act = Act::Symlink { path, target: root.partition.path() };
+    Some(Op::new(act, "so that GRUB's menu names the root by UUID"))
+}
+
+fn bios(boot: &Boot<'_>) -> Vec<Op> {
+    let programs = [("grub-install", GRUB_INSTALL), ("grub2-install", GRUB2_MKCONFIG)];
+    let one = |disk: &String| {
+        programs.map(|(program, guard)| {
+            run(&[program, "--target=i386-pc", disk], "BIOS starts the disk's first sector")
+                .when(Guard::has(guard))
+        })
+    };
+    boot.disks.iter().flat_map(one).collect()
+}
+
+fn efi(boot: &Boot<'_>) -> Vec<Op> {
+    let esp = format!("--efi-directory=/{}", boot.esp);
+    let argv = ["grub-install", "--target=x86_64-efi", &esp, "--removable", "--no-nvram"];
+    let reason = "firmware starts the removable-media path; its boot order stays as it is";
+    let install = run(&argv, reason).when(Guard::has(GRUB_INSTALL));
+    let mut ops = redhat::loader(boot);
+    // Shim's fallback would put an entry of its own before the network in the firmware's boot order.
+    let fallback = Act::Remove { path: format!("{}/EFI/BOOT/fbx64.efi", boot.esp) };
+    ops.push(install);
+    ops.push(Op::new(fallback, "shim's fallback would change the firmware's boot order"));
+    ops
+}

@@ -1,0 +1,157 @@
+//! Boot loaders of the installed system: their configuration first, then labels, and last what firmware starts.
+//!
+//! None of them touches the firmware's boot order: the network stays first, and firmware finds the loader at the
+//! removable-media path of the ESP or in the MBR.
+
+mod console;
+mod grub;
+mod redhat;
+mod systemd_boot;
+
+use nii::Finding;
+use nii::v1::{Format, Loader, PartitionType};
+
+use crate::configure::initramfs::{BootKernel, kernels};
+use crate::configure::{Context, selinux};
+use crate::disks::Planned;
+use crate::facts::Firmware;
+use crate::filesystems::Placed;
+use crate::install::Inputs;
+use crate::op::{Act, Op};
+
+/// The only machine whose loaders are known here.
+const ARCH: &str = "x86_64";
+/// Seconds that a menu stays.
+const TIMEOUT: u32 = 3;
+
+/// What the loaders' files are made from.
+struct Boot<'a> {
+    context: &'a Context<'a>,
+    /// Newest first; at least one, or there was a finding.
+    kernels: Vec<BootKernel>,
+    /// `root=UUID=… ro …`, without the loader's own.
+    command_line: String,
+    /// Where the ESP is mounted, below the root and without slashes around; empty on BIOS.
+    esp: String,
+    /// Disks for the MBR; none on UEFI.
+    disks: Vec<String>,
+}
+
+impl Boot<'_> {
+    /// The file system with the kernels.
+    fn boot_filesystem(&self) -> Option<&Placed<'_>> {
+        self.context.mounted_at("/boot").or_else(|| self.context.mounted_at("/"))
+    }
+
+    /// Path of a file of `boot/` as a loader sees it on that file system.
+    fn loader_path(&self, path: &str) -> String {
+        let own = self.context.mounted_at("/boot").is_some();
+        format!("/{}", if own { path.strip_prefix("boot/").unwrap_or(path) } else { path })
+    }
+}
+
+/// The ops of the step `bootloader`.
+pub(crate) fn ops(context: &Context<'_>, disks: &[Planned<'_>]) -> Vec<Op> {
+    let inputs = context.inputs;
+    let efi = inputs.facts.firmware == Firmware::Efi;
+    let esp = esp(context.placed).filter(|_| efi).and_then(|esp| esp.wanted.mount.as_deref());
+    let boot = Boot {
+        context,
+        kernels: kernels(inputs),
+        command_line: command_line(context),
+        esp: esp.unwrap_or_default().trim_matches('/').to_owned(),
+        disks: if efi { Vec::new() } else { bios_disks(disks) },
+    };
+    let (mut ops, last) = match inputs.nii.boot.loader {
+        Loader::Grub => grub::ops(&boot),
+        Loader::SystemdBoot => systemd_boot::ops(&boot),
+    };
+    ops.extend(selinux::ops(context));
+    ops.extend(last);
+    ops
+}
+
+/// The arguments that every loader passes to the kernel.
+pub(crate) fn command_line(context: &Context<'_>) -> String {
+    let root = context.mounted_at("/").map(|root| format!("root={}", root.source()));
+    let arguments = context.inputs.nii.boot.kernel_args.iter().map(String::as_str);
+    root.iter().map(String::as_str).chain(["ro"]).chain(arguments).collect::<Vec<_>>().join(" ")
+}
+
+/// Loads the newest kernel for kexec.
+pub(crate) fn load_kernel(context: &Context<'_>) -> Option<Op> {
+    let kernel = kernels(context.inputs).into_iter().next()?;
+    let act = Act::LoadKernel {
+        kernel: kernel.from,
+        initrd: Some(kernel.initrd),
+        command_line: command_line(context),
+    };
+    Some(Op::new(act, "the hand-off starts it without firmware"))
+}
+
+/// What stands against booting this machine from its disk.
+pub(crate) fn check(
+    inputs: &Inputs<'_>,
+    disks: &[Planned<'_>],
+    placed: &[Placed<'_>],
+    out: &mut Vec<Finding>,
+) {
+    let loader = inputs.nii.boot.loader;
+    if inputs.facts.arch != ARCH {
+        let message = format!("boot loaders are installed on {ARCH} only, and this is {}", inputs.facts.arch);
+        out.push(Finding::error("boot.loader", message));
+    }
+    if kernels(inputs).is_empty() {
+        let message =
+            "the image has no kernel with an initramfs in /boot; install one in it and import it again";
+        out.push(Finding::error("image", message));
+    }
+    match (inputs.facts.firmware, loader) {
+        (Firmware::Bios, Loader::SystemdBoot) => {
+            let message = "systemd-boot needs UEFI and this machine booted by BIOS; use `grub`, or set the firmware to UEFI";
+            out.push(Finding::error("boot.loader", message));
+        }
+        (Firmware::Bios, Loader::Grub) => check_bios(disks, placed, out),
+        (Firmware::Efi, loader) => {
+            check_efi(placed, out);
+            if loader == Loader::Grub {
+                redhat::check(inputs, placed, out);
+            }
+        }
+    }
+}
+
+fn check_bios(disks: &[Planned<'_>], placed: &[Placed<'_>], out: &mut Vec<Finding>) {
+    let root = placed.iter().find(|placed| placed.wanted.mount.as_deref() == Some("/"));
+    let Some(index) =
+        root.and_then(|root| disks.iter().position(|disk| disk.disk.path == root.partition.disk))
+    else {
+        return;
+    };
+    if bios_disks(disks).is_empty() {
+        let message = "this machine booted by BIOS, and GRUB needs a place for its core image: add \
+                       `{\"label\": \"bios\", \"type\": \"bios-boot\", \"size_mib\": 1}`";
+        out.push(Finding::error(format!("storage.disks[{index}].partitions"), message));
+    }
+}
+
+fn check_efi(placed: &[Placed<'_>], out: &mut Vec<Finding>) {
+    if esp(placed).is_none() {
+        let message = "this machine booted by UEFI, which starts loaders from an ESP: add a partition \
+                       `{\"label\": \"esp\", \"type\": \"esp\", \"size_mib\": 512}` and a file system \
+                       `{\"partition\": \"esp\", \"format\": \"vfat\", \"mount\": \"/boot/efi\"}`";
+        out.push(Finding::error("storage", message));
+    }
+}
+
+fn esp<'a, 'b>(placed: &'a [Placed<'b>]) -> Option<&'a Placed<'b>> {
+    let is_esp = |p: &&Placed<'_>| {
+        p.kind == PartitionType::Esp && p.wanted.format == Format::Vfat && p.wanted.mount.is_some()
+    };
+    placed.iter().find(is_esp)
+}
+
+fn bios_disks(disks: &[Planned<'_>]) -> Vec<String> {
+    let has = |disk: &&Planned<'_>| disk.wanted.partitions.iter().any(|p| p.kind == PartitionType::BiosBoot);
+    disks.iter().filter(has).map(|disk| disk.disk.path.clone()).collect()
+}

@@ -1,0 +1,76 @@
+//! What makes an unpacked image this node: every file that camphor writes into the root, except for the boot loader's.
+//!
+//! Debian-family and Red-Hat-family trees differ; what cannot be known before unpacking is decided by guards, which
+//! the plan shows. One file here per subject; the order is in [`ops`].
+
+mod accounts;
+mod identity;
+pub(crate) mod initramfs;
+mod network;
+pub(crate) mod selinux;
+
+use nii::Finding;
+
+use crate::filesystems::{Placed, fstab};
+use crate::ids::{self, Kind};
+use crate::install::Inputs;
+use crate::network::{Found, find};
+use crate::op::{Act, Content, Op};
+
+/// What the files are made from.
+pub(crate) struct Context<'a> {
+    pub inputs: &'a Inputs<'a>,
+    /// The file systems; none for a root in RAM.
+    pub placed: &'a [Placed<'a>],
+    /// The interfaces of the NII.
+    pub nics: Vec<Found<'a>>,
+}
+
+impl<'a> Context<'a> {
+    pub fn new(inputs: &'a Inputs<'a>, placed: &'a [Placed<'a>], out: &mut Vec<Finding>) -> Self {
+        Self { inputs, placed, nics: find(inputs.facts, inputs.nii, out) }
+    }
+
+    /// The machine's id, machine-id(5).
+    pub fn machine_id(&self) -> String {
+        ids::of(self.inputs.arming, Kind::Machine, &self.inputs.nii.node.name).simple().to_string()
+    }
+
+    pub fn is_disked(&self) -> bool {
+        !self.placed.is_empty()
+    }
+
+    pub fn mounted_at(&self, path: &str) -> Option<&Placed<'a>> {
+        self.placed.iter().find(|placed| placed.wanted.mount.as_deref() == Some(path))
+    }
+}
+
+/// A public text file of root, mode 0644.
+pub(crate) fn file(path: &str, text: impl Into<String>, reason: impl Into<String>) -> Op {
+    file_with_mode(path, Content::Text(text.into()), 0o644, reason)
+}
+
+/// A file of root.
+pub(crate) fn file_with_mode(path: &str, content: Content, mode: u32, reason: impl Into<String>) -> Op {
+    Op::new(Act::WriteFile { path: path.into(), content, mode, uid: 0, gid: 0 }, reason)
+}
+
+/// A program in the new root.
+pub(crate) fn run(argv: &[&str], reason: impl Into<String>) -> Op {
+    Op::new(Act::Run { argv: argv.iter().map(ToString::to_string).collect() }, reason)
+}
+
+/// All ops of the step `configure`.
+pub(crate) fn ops(context: &Context<'_>, out: &mut Vec<Finding>) -> Vec<Op> {
+    let mut ops = vec![Op::new(Act::MountKernelFs, "programs of the image need /dev, /proc and /sys")];
+    ops.extend(identity::ops(context));
+    ops.push(file("etc/fstab", fstab(context.placed), "the node's own file systems, by UUID"));
+    ops.extend(network::ops(context));
+    ops.extend(accounts::ops(context, out));
+    if context.is_disked() {
+        ops.extend(initramfs::ops(context));
+    } else {
+        ops.extend(selinux::ops(context));
+    }
+    ops
+}

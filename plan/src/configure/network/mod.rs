@@ -1,0 +1,81 @@
+//! Network files of the installed system, for the program that the image sets its network up with: NetworkManager if
+//! it has it, else ifupdown, else Red Hat's network-scripts, else systemd-networkd.
+//!
+//! Interfaces are matched by MAC address everywhere: the initrd's kernel names need not be those that udev gives later.
+
+mod ifcfg;
+mod ifupdown;
+mod networkd;
+mod networkmanager;
+
+use super::{Context, file};
+use crate::network::resolver;
+use crate::op::{Act, Guard, Op};
+
+const NETWORKMANAGER: &str = "usr/sbin/NetworkManager";
+/// `sbin` and `lib` are links to those of `usr` where these are merged: the path is right either way.
+const IFUP: &str = "sbin/ifup";
+const IFUP_DEBIAN: &str = "etc/network";
+const IFUP_REDHAT: &str = "etc/sysconfig/network-scripts/ifup-eth";
+const NETWORKD: &str = "lib/systemd/systemd-networkd";
+/// What enabling systemd-resolved makes, in every version.
+const RESOLVED_ENABLED: &str = "etc/systemd/system/dbus-org.freedesktop.resolve1.service";
+
+pub(super) fn ops(context: &Context<'_>) -> Vec<Op> {
+    let mut ops = resolv_conf(context);
+    if context.nics.is_empty() {
+        return ops;
+    }
+    ops.push(Op::new(
+        Act::Require {
+            any: [NETWORKMANAGER, IFUP, NETWORKD].map(Into::into).to_vec(),
+            missing: "the image has nothing that sets up its network; install NetworkManager, ifupdown or systemd-networkd"
+                .into(),
+        },
+        "the NII has interfaces",
+    ));
+    let old = Guard::has(IFUP).but_not(NETWORKMANAGER);
+    let guarded = [
+        (networkmanager::ops(context), Guard::has(NETWORKMANAGER)),
+        (ifupdown::ops(context), old.clone().and(IFUP_DEBIAN)),
+        (ifcfg::ops(context), old.and(IFUP_REDHAT)),
+        (networkd::ops(context), Guard::has(NETWORKD).but_not(NETWORKMANAGER).but_not(IFUP)),
+    ];
+    for (theirs, guard) in guarded {
+        ops.extend(theirs.into_iter().map(|op| op.when(guard.clone())));
+    }
+    ops
+}
+
+/// resolv.conf(5). systemd-resolved and resolvconf(8) make it themselves, and their links stay; NetworkManager replaces
+/// it with what its connections say, which is the same.
+fn resolv_conf(context: &Context<'_>) -> Vec<Op> {
+    let (servers, search) = resolver(context.inputs.facts, context.inputs.nii);
+    let resolved = Guard::has(RESOLVED_ENABLED);
+    let stub = Act::Symlink {
+        path: "etc/resolv.conf".into(),
+        target: "../run/systemd/resolve/stub-resolv.conf".into(),
+    };
+    let mut ops = vec![Op::new(stub, "systemd-resolved answers on this node").when(resolved)];
+    if !servers.is_empty() {
+        let mut text = String::new();
+        if !search.is_empty() {
+            text.push_str(&format!("search {}\n", search.join(" ")));
+        }
+        text.extend(servers.iter().map(|server| format!("nameserver {server}\n")));
+        let guard = Guard::default().but_not(RESOLVED_ENABLED).but_not("sbin/resolvconf");
+        ops.push(file("etc/resolv.conf", text, "the node's name servers").when(guard));
+    }
+    ops
+}
+
+/// The NII's name servers of one address family.
+fn servers(context: &Context<'_>, v4: bool) -> Vec<String> {
+    let dns = &context.inputs.nii.network.dns;
+    dns.iter().filter(|server| server.is_ipv4() == v4).map(ToString::to_string).collect()
+}
+
+/// The search domains for connections: the NII's, or its domain.
+fn search(context: &Context<'_>) -> Vec<String> {
+    resolver(context.inputs.facts, context.inputs.nii).1
+}

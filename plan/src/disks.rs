@@ -1,0 +1,173 @@
+//! Which disk of the machine is which disk of the NII. A wrong disk wiped cannot be unwiped: whatever is not certain
+//! is refused, with the list of what was found.
+
+use nii::Finding;
+use nii::v1::{self, DiskPick, DiskSelect};
+use uuid::Uuid;
+
+use crate::facts::{self, Facts};
+use crate::op::PartitionRef;
+use crate::table::{self, TableError};
+use crate::units::{MIB, human};
+
+/// A disk of the NII, the disk of the machine that it is, and its new table.
+#[derive(Debug)]
+pub(crate) struct Planned<'a> {
+    pub wanted: &'a v1::Disk,
+    pub disk: &'a facts::Disk,
+    pub table: facts::Table,
+}
+
+impl Planned<'_> {
+    /// The partition with that label, and its bytes.
+    pub fn partition(&self, label: &str) -> Option<(PartitionRef, u64)> {
+        let entry = self.table.partitions.iter().find(|entry| entry.label == label)?;
+        let bytes = (entry.last - entry.first + 1) * u64::from(self.disk.sector);
+        Some((PartitionRef { disk: self.disk.path.clone(), number: entry.number, guid: entry.guid }, bytes))
+    }
+}
+
+/// Finds every disk of the NII and lays out its table, in the NII's order. A disk that was not found has a finding.
+/// Those named by serial number, WWN or path are found first, the others among what remains.
+pub(crate) fn plan<'a>(
+    facts: &'a Facts,
+    storage: &'a v1::Storage,
+    arming: Uuid,
+    out: &mut Vec<Finding>,
+) -> Vec<Planned<'a>> {
+    let root = storage.mounted_at("/").map(|f| f.partition.as_str());
+    let mut planned: Vec<(usize, Planned<'_>)> = Vec::new();
+    let order =
+        |named: bool| storage.disks.iter().enumerate().filter(move |(_, d)| is_named(&d.select) == named);
+    for (index, wanted) in order(true).chain(order(false)) {
+        let taken: Vec<&str> = planned.iter().map(|(_, p)| p.disk.path.as_str()).collect();
+        let lay_out = |disk: &facts::Disk| table::lay_out(wanted, disk, arming, root);
+        match choose(facts, wanted, &taken, &lay_out) {
+            Ok((disk, table)) => planned.push((index, Planned { wanted, disk, table })),
+            Err(message) => {
+                let message = format!("disk `{}`: {message}", wanted.name);
+                out.push(Finding::error(format!("storage.disks[{index}].select"), message));
+            }
+        }
+    }
+    planned.sort_by_key(|(index, _)| *index);
+    planned.into_iter().map(|(_, planned)| planned).collect()
+}
+
+/// Whether the selector names one disk rather than a kind of disk.
+fn is_named(select: &DiskSelect) -> bool {
+    select.serial.is_some() || select.wwn.is_some() || select.path.is_some()
+}
+
+type LayOut<'f> = &'f dyn Fn(&facts::Disk) -> Result<facts::Table, TableError>;
+
+/// The disk that `wanted` selects, with its table; or why there is none, for a person.
+fn choose<'a>(
+    facts: &'a Facts,
+    wanted: &v1::Disk,
+    taken: &[&str],
+    lay_out: LayOut<'_>,
+) -> Result<(&'a facts::Disk, facts::Table), String> {
+    let select = &wanted.select;
+    let refused = |disk: &facts::Disk| {
+        if taken.contains(&disk.path.as_str()) {
+            return Some("is another disk of the NII".to_owned());
+        }
+        refusal(select, disk)
+    };
+    let matching: Vec<&facts::Disk> = facts.disks.iter().filter(|disk| refused(disk).is_none()).collect();
+    let (disk, table) = match (matching.as_slice(), select.pick) {
+        ([], _) => return Err(nothing_matches(facts, &refused)),
+        ([disk], _) => (*disk, lay_out(disk).map_err(|error| error.to_string())?),
+        (disks, None) => {
+            return Err(format!(
+                "{} disks match: {}; name one by `serial`, `wwn` or `path`, or say which with `pick`",
+                disks.len(),
+                list(disks)
+            ));
+        }
+        (disks, Some(pick)) => pick_one(disks, pick, lay_out)?,
+    };
+    if disk.read_only {
+        return Err(format!("{} is read-only", describe(disk)));
+    }
+    if !disk.in_use.is_empty() {
+        return Err(format!("{} is in use by {}", describe(disk), disk.in_use.join(", ")));
+    }
+    Ok((disk, table))
+}
+
+/// Why the disk is not what the selector asks for; `None` if it is.
+fn refusal(select: &DiskSelect, disk: &facts::Disk) -> Option<String> {
+    let texts = [
+        ("path", &select.path, Some(&disk.path)),
+        ("serial", &select.serial, disk.serial.as_ref()),
+        ("wwn", &select.wwn, disk.wwn.as_ref()),
+        ("model", &select.model, disk.model.as_ref()),
+    ];
+    for (name, wanted, found) in texts {
+        if wanted.is_some() && wanted.as_ref() != found {
+            return wanted.as_ref().map(|wanted| format!("its {name} is not `{wanted}`"));
+        }
+    }
+    if let Some(least) = select.min_size_mib.filter(|least| disk.size / MIB < *least) {
+        return Some(format!("has less than {}", human(least.saturating_mul(MIB))));
+    }
+    if let Some(most) = select.max_size_mib.filter(|most| disk.size > most.saturating_mul(MIB)) {
+        return Some(format!("has more than {}", human(most.saturating_mul(MIB))));
+    }
+    match select.rotational {
+        Some(true) if !disk.rotational => return Some("does not spin".into()),
+        Some(false) if disk.rotational => return Some("spins".into()),
+        _ => {}
+    }
+    match (is_named(select), disk.removable, disk.read_only) {
+        (false, true, _) => Some("is removable, and not named by serial, wwn or path".into()),
+        (false, _, true) => Some("is read-only".into()),
+        _ => None,
+    }
+}
+
+/// Of several that match, the one that `pick` says among those that the partitions fit on.
+fn pick_one<'a>(
+    disks: &[&'a facts::Disk],
+    pick: DiskPick,
+    lay_out: LayOut<'_>,
+) -> Result<(&'a facts::Disk, facts::Table), String> {
+    let laid_out: Vec<_> = disks.iter().map(|disk| (*disk, lay_out(disk))).collect();
+    let problems: Vec<String> =
+        laid_out.iter().filter_map(|(_, table)| Some(table.as_ref().err()?.to_string())).collect();
+    let mut fitting = laid_out.into_iter().filter_map(|(disk, table)| Some((disk, table.ok()?)));
+    // Of equal disks the first by kernel name.
+    let picked = match pick {
+        DiskPick::First => fitting.next(),
+        DiskPick::Smallest => fitting.min_by_key(|(disk, _)| disk.size),
+        DiskPick::Largest => fitting.min_by_key(|(disk, _)| std::cmp::Reverse(disk.size)),
+    };
+    picked.ok_or_else(|| format!("{} disks match, none fits: {}", disks.len(), problems.join("; ")))
+}
+
+fn nothing_matches(facts: &Facts, refused: &dyn Fn(&facts::Disk) -> Option<String>) -> String {
+    if facts.disks.is_empty() {
+        return "the machine has no disk that the kernel sees; is its driver in the initrd?".into();
+    }
+    let found =
+        facts.disks.iter().map(|disk| format!("{} {}", describe(disk), refused(disk).unwrap_or_default()));
+    format!("no disk matches: {}", found.collect::<Vec<_>>().join("; "))
+}
+
+fn list(disks: &[&facts::Disk]) -> String {
+    disks.iter().map(|disk| describe(disk)).collect::<Vec<_>>().join("; ")
+}
+
+/// `/dev/sda (931.5 GiB, model X, serial Y, wwn Z)`.
+fn describe(disk: &facts::Disk) -> String {
+    let mut text = format!("{} ({}", disk.path, human(disk.size));
+    let named = [("model", &disk.model), ("serial", &disk.serial), ("wwn", &disk.wwn)];
+    for (name, value) in named {
+        if let Some(value) = value {
+            text.push_str(&format!(", {name} {value}"));
+        }
+    }
+    text + ")"
+}

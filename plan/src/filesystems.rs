@@ -1,0 +1,173 @@
+//! File systems of a disked node: made, mounted in order, named in fstab.
+
+use nii::Finding;
+use nii::v1::{Filesystem, Format, PartitionType};
+use uuid::Uuid;
+
+use crate::disks::Planned;
+use crate::ids::{self, Kind, filesystem_text};
+use crate::install::Inputs;
+use crate::mkfs;
+use crate::op::{Act, Op, PartitionRef};
+use crate::units::{MIB, human};
+
+/// A file system of the NII and where it will be.
+#[derive(Clone, Debug)]
+pub(crate) struct Placed<'a> {
+    pub wanted: &'a Filesystem,
+    /// Its place in `storage.filesystems`.
+    pub index: usize,
+    pub partition: PartitionRef,
+    pub kind: PartitionType,
+    pub bytes: u64,
+    pub uuid: Uuid,
+}
+
+impl Placed<'_> {
+    /// As fstab and `root=` name it.
+    pub fn source(&self) -> String {
+        format!("UUID={}", filesystem_text(self.wanted.format, self.uuid))
+    }
+
+    fn mount(&self) -> Option<&str> {
+        self.wanted.mount.as_deref()
+    }
+}
+
+/// Puts the NII's file systems on the planned partitions, parents of mount points first. What lies on a disk that was
+/// not found is left out: that has a finding already.
+pub(crate) fn place<'a>(inputs: &Inputs<'a>, disks: &[Planned<'a>]) -> Vec<Placed<'a>> {
+    let storage = &inputs.nii.storage;
+    let one = |(index, wanted): (usize, &'a Filesystem)| {
+        let (partition, bytes) = disks.iter().find_map(|disk| disk.partition(&wanted.partition))?;
+        let (_, entry) = storage.partition(&wanted.partition)?;
+        let uuid = ids::of(inputs.arming, Kind::Filesystem, &wanted.partition);
+        Some(Placed { wanted, index, partition, kind: entry.kind, bytes, uuid })
+    };
+    let mut placed: Vec<Placed<'_>> = storage.filesystems.iter().enumerate().filter_map(one).collect();
+    placed.sort_by_key(|placed| {
+        placed.wanted.mount.as_deref().map_or((usize::MAX, ""), |path| (depth(path), path))
+    });
+    placed
+}
+
+/// `/` is 0, `/boot` 1, `/boot/efi` 2.
+fn depth(path: &str) -> usize {
+    path.split('/').filter(|part| !part.is_empty()).count()
+}
+
+/// The ops that make them and mount them.
+pub(crate) fn ops(inputs: &Inputs<'_>, placed: &[Placed<'_>]) -> Vec<Op> {
+    let mkfs = placed.iter().map(|placed| {
+        let wanted = placed.wanted;
+        let version = inputs.facts.tool_versions.get(mkfs::tool(wanted.format)).map(String::as_str);
+        let mut options = mkfs::options(wanted.format, &inputs.manifest.os, version);
+        options.extend(wanted.mkfs_options.iter().cloned());
+        let what = wanted.mount.as_deref().unwrap_or(wanted.format.name());
+        let act = Act::Mkfs {
+            partition: placed.partition.clone(),
+            format: wanted.format,
+            uuid: placed.uuid,
+            label: wanted.label.clone(),
+            options,
+        };
+        Op::new(act, format!("partition `{}` is to hold {what}", wanted.partition))
+    });
+    let mounts = placed.iter().filter_map(|placed| {
+        let path = placed.mount()?.to_owned();
+        let reason = format!("{path} of the new system is partition `{}`", placed.wanted.partition);
+        // The mount options are the installed system's: `ro` or `noexec` would stop the install itself.
+        let (partition, format) = (placed.partition.clone(), placed.wanted.format);
+        Some(Op::new(Act::Mount { partition, format, path, options: Vec::new() }, reason))
+    });
+    mkfs.chain(mounts).collect()
+}
+
+/// fstab(5), by UUID.
+pub(crate) fn fstab(placed: &[Placed<'_>]) -> String {
+    let mut text = "# /etc/fstab: written by camphor from the node's NII.\n".to_owned();
+    for placed in placed {
+        let wanted = placed.wanted;
+        let (mount, default) = match (&wanted.mount, wanted.format) {
+            (_, Format::Swap) => ("none", "sw"),
+            // FAT has no owners: nobody but root has business on the ESP.
+            (Some(mount), Format::Vfat) => (mount.as_str(), "umask=0077"),
+            (Some(mount), _) => (mount.as_str(), "defaults"),
+            (None, _) => continue,
+        };
+        let options = match wanted.mount_options.as_slice() {
+            [] => default.to_owned(),
+            options => options.join(","),
+        };
+        // fsck.xfs does nothing; the root goes first.
+        let pass = match (wanted.format, mount) {
+            (Format::Swap | Format::Xfs, _) => 0,
+            (_, "/") => 1,
+            _ => 2,
+        };
+        text.push_str(&format!("{} {mount} {} {options} 0 {pass}\n", placed.source(), wanted.format.name()));
+    }
+    text
+}
+
+/// What a node with these file systems cannot do.
+pub(crate) fn check(inputs: &Inputs<'_>, placed: &[Placed<'_>], out: &mut Vec<Finding>) {
+    for placed in placed {
+        one(inputs, placed, out);
+    }
+    image_fits(inputs, placed, out);
+}
+
+fn one(inputs: &Inputs<'_>, placed: &Placed<'_>, out: &mut Vec<Finding>) {
+    /// mkfs.xfs refuses less, since 5.19.
+    const XFS_MIN: u64 = 300 * MIB;
+    let path = format!("storage.filesystems[{}].format", placed.index);
+    let (format, tool) = (placed.wanted.format, mkfs::tool(placed.wanted.format));
+    if !inputs.facts.tools.iter().any(|known| known == tool) {
+        let message = format!(
+            "this initrd has no {tool}, which is to make {} on partition `{}`; build the initrd with it",
+            format.name(),
+            placed.wanted.partition
+        );
+        out.push(Finding::error(path.clone(), message));
+    }
+    if format == Format::Xfs && placed.bytes < XFS_MIN {
+        let (label, has) = (&placed.wanted.partition, human(placed.bytes));
+        let message = format!("XFS needs at least {}, partition `{label}` has {has}", human(XFS_MIN));
+        out.push(Finding::error(path, message));
+    } else if format == Format::Xfs && !inputs.facts.tool_versions.contains_key(tool) {
+        let message =
+            "the version of this initrd's mkfs.xfs is not known: its defaults may be too new for the image";
+        out.push(Finding::warning(path, message));
+    }
+}
+
+/// The unpacked image against the sum of what it is unpacked into: which directory needs how much, no manifest says.
+fn image_fits(inputs: &Inputs<'_>, placed: &[Placed<'_>], out: &mut Vec<Finding>) {
+    // What file systems keep for themselves: inode tables, journals, reserved blocks.
+    let needs = inputs.manifest.ram_bytes + inputs.manifest.ram_bytes / 8 + 64 * MIB;
+    let unix: Vec<_> = placed
+        .iter()
+        .filter(|p| p.mount().is_some() && [Format::Ext4, Format::Xfs].contains(&p.wanted.format))
+        .collect();
+    let has = unix.iter().map(|placed| placed.bytes).sum::<u64>();
+    let Some(root) = unix.iter().find(|placed| placed.mount() == Some("/")) else { return };
+    if has < needs {
+        let who = if unix.len() == 1 { "`/` has" } else { "all file systems together have" };
+        let message = format!("the image needs {} on disk, {who} {}", human(needs), human(has));
+        out.push(Finding::error("storage.filesystems", message));
+    }
+    // mke2fs.conf: one inode for 16 KiB, and for 4 KiB below 512 MiB.
+    let ratio = if root.bytes < 512 * MIB { 4096 } else { 16384 };
+    let inodes = root.bytes / ratio;
+    let own =
+        root.wanted.mkfs_options.iter().any(|o| ["-i", "-N", "-T"].iter().any(|flag| o.starts_with(flag)));
+    if root.wanted.format == Format::Ext4 && !own && unix.len() == 1 && inodes < inputs.manifest.inodes {
+        let message = format!(
+            "the image has {} files, ext4 of {} gets {inodes} inodes; give it more room, or `\"-i\", \"4096\"`",
+            inputs.manifest.inodes,
+            human(root.bytes)
+        );
+        out.push(Finding::error(format!("storage.filesystems[{}].mkfs_options", root.index), message));
+    }
+}

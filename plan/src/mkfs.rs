@@ -1,0 +1,97 @@
+//! How file systems are made: features that the *image's* kernel, fsck and GRUB understand, whatever newer defaults
+//! the initrd's mkfs has (CONTRACTS: more traps), and the command lines.
+
+use nii::manifest::Os;
+use nii::v1::Format;
+
+use crate::ids::filesystem_text;
+use crate::op::Act;
+use crate::os::{is_at_least, major_minor};
+
+/// The program that makes a format.
+pub fn tool(format: Format) -> &'static str {
+    match format {
+        Format::Ext4 => "mkfs.ext4",
+        Format::Xfs => "mkfs.xfs",
+        Format::Vfat => "mkfs.vfat",
+        Format::Swap => "mkswap",
+    }
+}
+
+/// ext4 as e2fsprogs 1.41 made it. `none` drops mke2fs.conf's own list; every name here is known to every mke2fs,
+/// while `^orphan_file` would be an error to those before 1.47.
+const EXT4: &str = "none,has_journal,ext_attr,resize_inode,dir_index,filetype,extent,flex_bg,sparse_super,\
+                    large_file,huge_file,dir_nlink,extra_isize";
+/// What e2fsprogs 1.43 added, and who has a fsck for it. Unlike what came later (`metadata_csum_seed`,
+/// `orphan_file`) every GRUB of these systems reads it.
+const EXT4_CHECKSUMS: &str = "metadata_csum,64bit";
+const EXT4_CHECKSUMS_SINCE: &[(&str, u32)] = &[("debian", 9), ("ubuntu", 18), ("rhel", 8), ("fedora", 26)];
+
+/// A feature of XFS that newer mkfs.xfs turn on by default.
+struct Feature {
+    /// The options that turn it off.
+    off: [&'static str; 2],
+    /// The first mkfs.xfs that knows them; older ones never turn it on.
+    known_since: (u32, u32),
+    /// The systems whose kernel and GRUB read it.
+    read_since: &'static [(&'static str, u32)],
+}
+
+/// mkfs.xfs(8) and the GRUB sources (`grub-core/fs/xfs.c`): bigtime is read from 2.06 on, nrext64 from 2.12 on, parent
+/// pointers by none yet.
+const XFS: &[Feature] = &[
+    Feature {
+        off: ["-i", "sparse=0"],
+        known_since: (4, 5),
+        read_since: &[("debian", 10), ("ubuntu", 18), ("rhel", 8), ("fedora", 28)],
+    },
+    Feature {
+        off: ["-m", "reflink=0"],
+        known_since: (4, 9),
+        read_since: &[("debian", 10), ("ubuntu", 18), ("rhel", 8), ("fedora", 28)],
+    },
+    Feature {
+        off: ["-m", "bigtime=0,inobtcount=0"],
+        known_since: (5, 10),
+        read_since: &[("debian", 11), ("ubuntu", 22), ("rhel", 9), ("fedora", 34)],
+    },
+    Feature {
+        off: ["-i", "nrext64=0"],
+        known_since: (5, 19),
+        read_since: &[("debian", 13), ("ubuntu", 24), ("rhel", 10), ("fedora", 40)],
+    },
+    Feature { off: ["-i", "exchange=0"], known_since: (6, 10), read_since: &[] },
+    Feature { off: ["-n", "parent=0"], known_since: (6, 10), read_since: &[] },
+];
+
+/// Options that keep a file system readable for the image's system. `version` is the tool's; without it nothing can
+/// be said for XFS, since its options are errors to tools that do not know them.
+pub(crate) fn options(format: Format, os: &Os, version: Option<&str>) -> Vec<String> {
+    match format {
+        Format::Ext4 if is_at_least(os, EXT4_CHECKSUMS_SINCE) => {
+            vec!["-O".into(), format!("{EXT4},{EXT4_CHECKSUMS}")]
+        }
+        Format::Ext4 => vec!["-O".into(), EXT4.into()],
+        Format::Xfs => {
+            let version = version.and_then(major_minor).unwrap_or_default();
+            let off = XFS.iter().filter(|f| version >= f.known_since && !is_at_least(os, f.read_since));
+            off.flat_map(|feature| feature.off).map(Into::into).collect()
+        }
+        Format::Vfat | Format::Swap => Vec::new(),
+    }
+}
+
+/// The command line of an [`Act::Mkfs`]; `None` for any other act.
+pub fn argv(act: &Act) -> Option<Vec<String>> {
+    let Act::Mkfs { partition, format, uuid, label, options } = act else { return None };
+    let serial = filesystem_text(*format, *uuid).replace('-', "");
+    let (fixed, label_flag): (Vec<String>, _) = match format {
+        Format::Ext4 => (vec!["-F".into(), "-q".into(), "-U".into(), uuid.to_string()], "-L"),
+        Format::Xfs => (vec!["-f".into(), "-q".into(), "-m".into(), format!("uuid={uuid}")], "-L"),
+        Format::Vfat => (vec!["-i".into(), serial], "-n"),
+        Format::Swap => (vec!["-f".into(), "-U".into(), uuid.to_string()], "-L"),
+    };
+    let label = label.iter().flat_map(|label| [label_flag.to_owned(), label.clone()]);
+    let program = std::iter::once(tool(*format).to_owned());
+    Some(program.chain(fixed).chain(label).chain(options.iter().cloned()).chain([partition.path()]).collect())
+}
