@@ -28,6 +28,7 @@ const PACKAGES: &[&str] = &[
     "zstd",
     "iproute2",
     "ifupdown",
+    "isc-dhcp-client",
     "openssh-server",
     "dosfstools",
     "tzdata",

@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail};
 
 /// Sentences after which waiting on is pointless, whatever was waited for.
-const FATAL: &[&str] = &["Kernel panic - not syncing", "You are in emergency mode", "grub rescue>"];
+const FATAL: &[&str] =
+    &["camphor: FAILED", "Kernel panic - not syncing", "You are in emergency mode", "grub rescue>"];
 
 /// A machine's serial console.
 pub struct Console {

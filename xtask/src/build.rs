@@ -12,11 +12,17 @@ use crate::setup::musl_script;
 /// What is built: the program of the nodes, and those of the head node.
 pub const PROGRAMS: &[&str] = &["imageinit", "initrd-builder", "headnode"];
 
+/// Apart from each other, or the program of the nodes would get the features that only the head node's need of the
+/// crates that both use (packing, and with it the compressors).
+const BUILDS: &[&[&str]] = &[&["imageinit"], &["initrd-builder", "headnode"]];
+
 const TARGET: &str = "x86_64-unknown-linux-musl";
 
 /// Builds [`PROGRAMS`] into `target/dist`.
 pub fn run() -> Result<()> {
-    compile()?;
+    for packages in BUILDS {
+        compile(packages)?;
+    }
     let dist = paths::dist();
     fs::create_dir_all(&dist).with_context(|| format!("making {}", dist.display()))?;
     for name in PROGRAMS {
@@ -30,11 +36,11 @@ pub fn run() -> Result<()> {
 }
 
 /// The musl target may be rustup's or a toolchain of the script's: it prints the environment that selects it.
-fn compile() -> Result<()> {
+fn compile(packages: &[&str]) -> Result<()> {
     let script = r#"env=$("$0") && eval "$env" && exec cargo build --locked --profile dist --target "$@""#;
     let mut command = cmd("bash", ["-c", script]);
     command.arg(musl_script()).arg(TARGET).current_dir(paths::workspace());
-    for name in PROGRAMS {
+    for name in packages {
         command.args(["--package", name]);
     }
     show(&mut command).context("building the static programs")

@@ -2,6 +2,7 @@
 
 #![allow(clippy::print_stdout, reason = "a program for a terminal")]
 
+mod bench;
 mod build;
 mod demo;
 mod setup;
@@ -43,6 +44,7 @@ fn dispatch(args: &[&str]) -> Result<()> {
         ["build"] => build::run(),
         ["test"] => test::everything(),
         ["test", filter] => test::scenarios(filter),
+        ["bench"] => bench::run(),
         ["demo"] => demo::run(),
         ["lint"] => test::lint(),
         ["size"] => size::run(),

@@ -36,8 +36,7 @@ fn refused(name: &str, group: &Group, disk: u64, memory: u32) -> Result<()> {
         let before = bytes(&disk)?;
         let spec = Spec { disks: vec![disk.clone()], memory, ..Spec::default() };
         let mut vm = Vm::start(&scenario.net, &spec, &scenario.logs)?;
-        vm.console.expect("FAILED", PXE)?;
-        vm.console.expect("preflight", PXE)?;
+        vm.console.expect("camphor: FAILED at step preflight", PXE)?;
         head.expect_state(NODE, "failed")?;
         ensure!(bytes(&disk)? == before, "the disk was written to");
         Ok(())
