@@ -81,6 +81,7 @@ mod tests {
             disks: vec![disk],
             nics: Vec::new(),
             tools: Vec::new(),
+            tool_versions: Default::default(),
         }
     }
 

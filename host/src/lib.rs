@@ -5,10 +5,11 @@
 //!
 //! * [`machine`]: the trait; [`journal`]: how far an install came, by its disks.
 //! * [`runner`], [`tracker`], [`hints`]: running a table of steps, and telling people and the head node about it.
-//! * [`recorder`]: the machine for tests.
+//! * [`linux`]: the real machine; [`net`]: its network and the head node; [`recorder`]: the machine for tests.
 
 pub mod hints;
 pub mod journal;
+pub mod linux;
 pub mod machine;
 pub mod net;
 pub mod recorder;

@@ -55,13 +55,13 @@ impl Http {
         Ok(Self { plain, tls })
     }
 
-    /// The client for plain HTTP, for bulk data that is verified elsewhere.
-    pub fn plain(&self) -> &Client {
-        &self.plain
+    /// The client for a URL, for bulk data that is verified elsewhere.
+    pub fn client(&self, url: &str) -> &Client {
+        if url.starts_with("https:") { &self.tls } else { &self.plain }
     }
 
     fn send(&self, request: &Request) -> reqwest::Result<Response> {
-        let client = if request.url.starts_with("https:") { &self.tls } else { &self.plain };
+        let client = self.client(&request.url);
         let mut builder = match &request.body {
             Some(body) => {
                 client.post(&request.url).header(CONTENT_TYPE, "application/json").body(body.clone())

@@ -1,0 +1,13 @@
+//! Disks: their tables, their partitions as the kernel knows them, and the journal's record.
+//!
+//! * [`block`]: reading, writing and flushing a whole disk; [`gpt`]: the table on it, and the order of its writes.
+//! * [`partitions`]: what the kernel makes of a table (sysfs, BLKPG, nodes in /dev).
+//! * [`table`]: the ops that change a table; [`record`]: the journal's record in its partition.
+//! * [`survey`]: the disks of a machine, as facts.
+
+pub mod block;
+pub mod gpt;
+pub mod partitions;
+pub mod record;
+pub mod survey;
+pub mod table;

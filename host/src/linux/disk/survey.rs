@@ -1,0 +1,231 @@
+//! The disks of a machine, as facts: /sys/class/block says which there are and who uses them, the disks themselves
+//! carry tables and journals. No udev database is asked: our initrd has none.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use plan::facts::{Disk, JournalRecord, Table};
+
+use super::block::Device;
+use super::{gpt, partitions, record};
+use crate::linux::mounts::{MountPoint, parse_mountinfo};
+use crate::machine::Watch;
+
+/// Block devices that are no disks: made by the kernel from others, or of media that cannot be installed to.
+const NO_DISKS: [&str; 8] = ["loop", "ram", "zram", "dm-", "md", "sr", "fd", "nbd"];
+
+/// All disks by kernel name, with their tables and journals. What cannot be read of one is told to `watch`.
+///
+/// # Errors
+/// When /sys or /proc cannot be read.
+pub fn disks(sys: &Path, proc: &Path, watch: &mut dyn Watch) -> anyhow::Result<Vec<Disk>> {
+    let mut disks = list(sys, proc)?;
+    for disk in &mut disks {
+        match contents(Path::new(&disk.path)) {
+            Ok((table, journal)) => (disk.table, disk.journal) = (table, journal),
+            Err(error) => watch.log(&format!("leaving out {}: {error:#}", disk.path)),
+        }
+    }
+    Ok(disks)
+}
+
+/// The table of a disk, and the journal's record if it has a partition for one.
+///
+/// # Errors
+/// When the disk cannot be read.
+pub fn contents(path: &Path) -> anyhow::Result<(Option<Table>, Option<JournalRecord>)> {
+    let mut device = Device::read_only(path)?;
+    let found = gpt::read(&mut device)
+        .with_context(|| format!("reading the partition table of {}", path.display()))?;
+    let Some(table) = found.map(|gpt| gpt.table()) else {
+        return Ok((None, None));
+    };
+    let journal = match table.partitions.iter().find(|entry| entry.kind == plan::journal::PARTITION) {
+        Some(entry) => record::read(&mut device, entry)
+            .with_context(|| format!("reading the journal on {}", path.display()))?,
+        None => None,
+    };
+    Ok((Some(table), journal))
+}
+
+/// What sysfs says of all disks.
+///
+/// # Errors
+/// When /sys or /proc cannot be read.
+pub fn list(sys: &Path, proc: &Path) -> anyhow::Result<Vec<Disk>> {
+    let read =
+        |path: PathBuf| fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()));
+    let mounts = parse_mountinfo(&read(proc.join("self/mountinfo"))?);
+    // A kernel without swap support has no such file.
+    let swaps = parse_swaps(&fs::read_to_string(proc.join("swaps")).unwrap_or_default());
+    let directory = sys.join("block");
+    let mut names = Vec::new();
+    for entry in fs::read_dir(&directory).with_context(|| format!("reading {}", directory.display()))? {
+        let name = entry.with_context(|| format!("reading {}", directory.display()))?.file_name();
+        names.push(name.to_string_lossy().into_owned());
+    }
+    names.retain(|name| !NO_DISKS.iter().any(|prefix| name.starts_with(prefix)));
+    names.sort_by_cached_key(|name| natural(name));
+    let disks = names.iter().filter_map(|name| disk(sys, name, &mounts, &swaps).transpose());
+    disks.collect()
+}
+
+/// One disk; `None` for what has no medium, and for hidden paths and boot areas of other disks.
+fn disk(sys: &Path, name: &str, mounts: &[MountPoint], swaps: &[String]) -> anyhow::Result<Option<Disk>> {
+    let directory = sys.join("class/block").join(name);
+    let attribute =
+        |file: &str| fs::read_to_string(directory.join(file)).ok().map(|text| text.trim().to_owned());
+    let text = |files: &[&str]| files.iter().find_map(|file| attribute(file).filter(|text| !text.is_empty()));
+    let flag = |file: &str| attribute(file).is_some_and(|text| text == "1");
+    let number = |file: &str| attribute(file).and_then(|text| text.parse::<u64>().ok());
+    let size = number("size").unwrap_or(0) * 512;
+    let boot_area = name.starts_with("mmcblk") && (name.contains("boot") || name.contains("rpmb"));
+    if size == 0 || flag("hidden") || boot_area {
+        return Ok(None);
+    }
+    Ok(Some(Disk {
+        path: format!("/dev/{}", name.replace('!', "/")),
+        size,
+        sector: number("queue/logical_block_size").and_then(|n| u32::try_from(n).ok()).unwrap_or(512),
+        model: text(&["device/model", "device/name"]),
+        serial: text(&["serial", "device/serial"]).or_else(|| vpd_serial(&directory)),
+        wwn: text(&["wwid", "device/wwid"]),
+        rotational: flag("queue/rotational"),
+        removable: flag("removable"),
+        read_only: flag("ro"),
+        in_use: users(sys, name, mounts, swaps)?,
+        table: None,
+        journal: None,
+    }))
+}
+
+/// A SCSI disk's serial number: page 0x80 of its vital product data, four bytes of header and then text (SPC-4).
+fn vpd_serial(directory: &Path) -> Option<String> {
+    let page = fs::read(directory.join("device/vpd_pg80")).ok()?;
+    let text = String::from_utf8_lossy(page.get(4..)?).trim_matches(['\0', ' ']).to_owned();
+    (!text.is_empty()).then_some(text)
+}
+
+/// Who uses a disk or a partition of it: holders, mount points, swap.
+fn users(sys: &Path, name: &str, mounts: &[MountPoint], swaps: &[String]) -> anyhow::Result<Vec<String>> {
+    let mut found = Vec::new();
+    let parts = partitions::known(sys, name)?;
+    for part in std::iter::once(name).chain(parts.iter().map(|part| part.name.as_str())) {
+        let directory = match part == name {
+            true => sys.join("class/block").join(name),
+            false => sys.join("class/block").join(name).join(part),
+        };
+        let holders = fs::read_dir(directory.join("holders")).into_iter().flatten().flatten();
+        found.extend(holders.map(|holder| holder.file_name().to_string_lossy().into_owned()));
+        let device = fs::read_to_string(directory.join("dev")).unwrap_or_default();
+        let node = format!("/dev/{}", part.replace('!', "/"));
+        let here = mounts.iter().filter(|mount| mount.device == device.trim() || mount.source == node);
+        found.extend(here.map(|mount| mount.path.clone()));
+        found.extend(swaps.iter().filter(|swap| **swap == node).map(|swap| format!("swap on {swap}")));
+    }
+    found.dedup();
+    Ok(found)
+}
+
+/// The devices of /proc/swaps (proc(5)): first column, after a line of headings.
+fn parse_swaps(text: &str) -> Vec<String> {
+    text.lines().skip(1).filter_map(|line| line.split_whitespace().next()).map(str::to_owned).collect()
+}
+
+/// Sorts `sdb` before `sdaa` and `nvme2n1` before `nvme10n1`: of names with the same first two letters, shorter runs of
+/// letters or of digits come first.
+pub(in crate::linux) fn natural(name: &str) -> (String, Vec<(usize, String)>) {
+    let mut runs: Vec<String> = Vec::new();
+    for character in name.chars() {
+        match runs.last_mut().filter(|run| run.ends_with(|last: char| is_digit(last) == is_digit(character)))
+        {
+            Some(run) => run.push(character),
+            None => runs.push(character.to_string()),
+        }
+    }
+    (name.chars().take(2).collect(), runs.into_iter().map(|run| (run.len(), run)).collect())
+}
+
+fn is_digit(character: char) -> bool {
+    character.is_ascii_digit()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Writes files below a folder; the parents come by themselves.
+    fn tree(root: &Path, files: &[(&str, &str)]) {
+        for (path, text) in files {
+            let path = root.join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        }
+    }
+
+    fn fixture() -> tempfile::TempDir {
+        let root = tempfile::tempdir().unwrap();
+        let vda = "sys/class/block/vda";
+        let sda = "sys/class/block/sda";
+        tree(
+            root.path(),
+            &[
+                ("proc/self/mountinfo", "22 1 254:2 / /data rw,relatime shared:1 - ext4 /dev/vda2 rw\n"),
+                ("proc/swaps", "Filename\tType\tSize\tUsed\tPriority\n/dev/vda1 partition 1048572 0 -2\n"),
+                (&format!("{vda}/size"), "2097152\n"),
+                (&format!("{vda}/dev"), "254:0\n"),
+                (&format!("{vda}/ro"), "0\n"),
+                (&format!("{vda}/removable"), "0\n"),
+                (&format!("{vda}/serial"), "root-disk\n"),
+                (&format!("{vda}/queue/logical_block_size"), "512\n"),
+                (&format!("{vda}/queue/rotational"), "1\n"),
+                (&format!("{vda}/vda1/partition"), "1\n"),
+                (&format!("{vda}/vda1/start"), "2048\n"),
+                (&format!("{vda}/vda1/size"), "2048\n"),
+                (&format!("{vda}/vda1/dev"), "254:1\n"),
+                (&format!("{vda}/vda2/partition"), "2\n"),
+                (&format!("{vda}/vda2/start"), "4096\n"),
+                (&format!("{vda}/vda2/size"), "8192\n"),
+                (&format!("{vda}/vda2/dev"), "254:2\n"),
+                (&format!("{vda}/vda2/holders/dm-0/uevent"), ""),
+                (&format!("{sda}/size"), "1000\n"),
+                (&format!("{sda}/ro"), "1\n"),
+                (&format!("{sda}/queue/logical_block_size"), "4096\n"),
+                (&format!("{sda}/device/model"), "QEMU HARDDISK   \n"),
+                (&format!("{sda}/device/wwid"), "naa.5000c500a1b2c3d4\n"),
+                (&format!("{sda}/device/vpd_pg80"), "\0\u{1}\0\u{8}  Z1D5ABC "),
+                ("sys/class/block/loop0/size", "100\n"),
+                ("sys/class/block/sr0/size", "100\n"),
+                ("sys/class/block/nvme0n1/size", "0\n"),
+            ],
+        );
+        for name in ["vda", "sda", "loop0", "sr0", "nvme0n1"] {
+            fs::create_dir_all(root.path().join("sys/block").join(name)).unwrap();
+        }
+        root
+    }
+
+    #[test]
+    fn lists_disks_with_their_users() {
+        let root = fixture();
+        let disks = list(&root.path().join("sys"), &root.path().join("proc")).unwrap();
+        let [sda, vda] = &disks[..] else { panic!("{disks:?}") };
+        assert_eq!((vda.path.as_str(), vda.size, vda.sector), ("/dev/vda", 1 << 30, 512));
+        assert_eq!(vda.serial.as_deref(), Some("root-disk"));
+        assert_eq!(vda.in_use, ["swap on /dev/vda1", "dm-0", "/data"]);
+        assert!(vda.rotational && !vda.removable && !vda.read_only);
+        assert_eq!((sda.sector, sda.read_only, sda.rotational), (4096, true, false));
+        assert_eq!(sda.model.as_deref(), Some("QEMU HARDDISK"));
+        assert_eq!(sda.wwn.as_deref(), Some("naa.5000c500a1b2c3d4"));
+        assert_eq!(sda.serial.as_deref(), Some("Z1D5ABC"));
+        assert_eq!(sda.in_use, Vec::<String>::new());
+    }
+
+    #[test]
+    fn names_sort_as_people_do() {
+        let mut names = ["sdaa", "nvme10n1", "sdb", "nvme2n1", "nvme2n10", "vda"];
+        names.sort_by_cached_key(|name| natural(name));
+        assert_eq!(names, ["nvme2n1", "nvme2n10", "nvme10n1", "sdb", "sdaa", "vda"]);
+    }
+}

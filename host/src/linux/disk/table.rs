@@ -1,0 +1,146 @@
+//! The ops that change a partition table, and finding a partition again by its GUID.
+
+use std::path::Path;
+
+use anyhow::{Context, anyhow, ensure};
+use plan::facts::{Table, TableEntry};
+use plan::op::PartitionRef;
+use rustix::fs::FlockOperation;
+use uuid::Uuid;
+
+use super::block::{Block, Device};
+use super::{gpt, partitions};
+
+/// Bytes that are zeroed at both ends of whatever may carry an old signature.
+const WIPE: u64 = 1 << 20;
+/// Bytes that are written in one go while zeroing.
+const CHUNK: u64 = 1 << 20;
+
+/// Replaces the table of the disk: no boot code, no old table, no signature of what was there before.
+///
+/// In this order, so that a power cut leaves the old table or the new one: protective MBR (the old boot code goes
+/// first), backup, primary; then the old signatures; then the kernel is told. The disk is held exclusively and locked
+/// against udevd (systemd's BLOCK_DEVICE_LOCKING) all the while.
+///
+/// # Errors
+/// When something uses the disk, the table does not fit, or the device fails.
+pub fn write(sys: &Path, path: &Path, table: &Table) -> anyhow::Result<()> {
+    let mut device = Device::exclusive(path)?;
+    lock(&device, path)?;
+    let gpt = gpt::Gpt::new(table, &device)?;
+    gpt::write_protective(&mut device)
+        .with_context(|| format!("writing the protective MBR of {}", path.display()))?;
+    gpt::write(&gpt, &mut device)?;
+    let (start, end) = gpt.room(&device);
+    for (from, to) in wipes(table, device.sector(), start, end) {
+        zero(&mut device, from, to)
+            .with_context(|| format!("wiping bytes {from} to {to} of {}", path.display()))?;
+    }
+    device.flush().with_context(|| format!("flushing {}", path.display()))?;
+    partitions::tell_kernel(device.file(), sys, path, table, device.sector())
+}
+
+/// Changes the type of one partition; every other byte of the table's entries stays.
+///
+/// # Errors
+/// When the disk has no table, or not this partition.
+pub fn set_kind(partition: &PartitionRef, kind: Uuid) -> anyhow::Result<()> {
+    let path = Path::new(&partition.disk);
+    let mut device = Device::writable(path)?;
+    lock(&device, path)?;
+    let mut gpt = read(&mut device, path)?;
+    gpt.set_kind(partition.number, partition.guid, kind)?;
+    gpt::write(&gpt, &mut device)
+}
+
+/// The entry of a partition, after checking that table and kernel agree that it is this one.
+///
+/// # Errors
+/// When it is not there, has another GUID, or the kernel has it elsewhere.
+pub fn find(sys: &Path, partition: &PartitionRef) -> anyhow::Result<TableEntry> {
+    let path = Path::new(&partition.disk);
+    let mut device = Device::read_only(path)?;
+    let entry = entry(&mut device, partition)?;
+    partitions::check(sys, path, &entry, device.sector())?;
+    Ok(entry)
+}
+
+/// The entry of a partition in the disk's table.
+///
+/// # Errors
+/// When it is not there or has another GUID.
+pub fn entry(device: &mut Device, partition: &PartitionRef) -> anyhow::Result<TableEntry> {
+    let path = Path::new(&partition.disk);
+    let table = read(device, path)?.table();
+    let entry = table.partitions.into_iter().find(|entry| entry.number == partition.number);
+    let entry = entry.with_context(|| format!("{} has no partition {}", path.display(), partition.number))?;
+    ensure!(
+        entry.guid == partition.guid,
+        "{} has the GUID {}, not {}",
+        partition.path(),
+        entry.guid,
+        partition.guid
+    );
+    Ok(entry)
+}
+
+fn read(device: &mut Device, path: &Path) -> anyhow::Result<gpt::Gpt> {
+    let found =
+        gpt::read(device).with_context(|| format!("reading the partition table of {}", path.display()))?;
+    found.ok_or_else(|| anyhow!("{} has no valid GPT", path.display()))
+}
+
+fn lock(device: &Device, path: &Path) -> anyhow::Result<()> {
+    rustix::fs::flock(device.file(), FlockOperation::LockExclusive)
+        .with_context(|| format!("locking {}", path.display()))
+}
+
+/// What to zero: up to [`WIPE`] bytes at both ends of each partition and of each gap between `start` and `end`.
+/// Sorted, and without overlaps.
+fn wipes(table: &Table, sector: u64, start: u64, end: u64) -> Vec<(u64, u64)> {
+    let mut borders = vec![start, end];
+    borders
+        .extend(table.partitions.iter().flat_map(|entry| [entry.first * sector, (entry.last + 1) * sector]));
+    borders.sort_unstable();
+    borders.dedup();
+    let spans = borders.windows(2).map(|pair| (pair[0], pair[1]));
+    spans
+        .flat_map(|(from, to)| match to - from {
+            length if length <= 2 * WIPE => vec![(from, to)],
+            _ => vec![(from, from + WIPE), (to - WIPE, to)],
+        })
+        .collect()
+}
+
+fn zero(device: &mut Device, from: u64, to: u64) -> std::io::Result<()> {
+    let zeroes = vec![0; CHUNK as usize];
+    let mut at = from;
+    while at < to {
+        let length = (to - at).min(CHUNK);
+        device.write(at, &zeroes[..length as usize])?;
+        at += length;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wipes_both_ends_of_partitions_and_gaps() {
+        const MIB: u64 = 1 << 20;
+        let entry = |number, first: u64, last: u64| TableEntry {
+            number,
+            kind: Uuid::from_u128(1),
+            guid: Uuid::from_u128(number.into()),
+            first: first * MIB / 512,
+            last: last * MIB / 512 - 1,
+            label: String::new(),
+        };
+        let table = Table { guid: Uuid::nil(), partitions: vec![entry(1, 1, 2), entry(5, 2, 50)] };
+        let expected = [(17408, MIB), (MIB, 2 * MIB), (2 * MIB, 3 * MIB), (49 * MIB, 50 * MIB)];
+        let gap = [(50 * MIB, 51 * MIB), (63 * MIB, 64 * MIB)];
+        assert_eq!(wipes(&table, 512, 17408, 64 * MIB), [&expected[..], &gap[..]].concat());
+    }
+}

@@ -1,0 +1,284 @@
+//! The real machine.
+//!
+//! * [`facts`], [`disk::survey`], [`nics`]: what there is.
+//! * [`modules`]: kernel modules; [`disk`]: partition tables and the journal; [`mounts`]: mounting and writing out.
+//! * [`root`]: files of the new root; [`shadow`]: its passwords; [`processes`]: its programs and those of the initrd.
+//! * [`source`]: images over HTTP; [`kexec`]: the next kernel.
+//!
+//! One more act is one more arm in [`Linux::act`], and a function in the module of its subject.
+
+pub mod disk;
+pub mod facts;
+pub mod kexec;
+pub mod modules;
+pub mod mounts;
+pub mod nics;
+pub mod processes;
+pub mod root;
+pub mod shadow;
+pub mod source;
+
+use std::fs;
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use image::sign::PublicKey;
+use image::source::Patience;
+use image::{Image, Progress};
+use nii::digest::Digest;
+use nii::manifest::Manifest;
+use nii::trust::Trust;
+use nii::v1::Format;
+use plan::op::{Content, Guard, NEW_ROOT, PartitionRef};
+use plan::{Act, Facts, Op};
+
+use self::disk::{record, table};
+use self::modules::Modules;
+use self::mounts::Mount;
+use self::root::{Owner, Root};
+use self::source::Sources;
+use crate::machine::{Applied, ApplyError, FetchError, Machine, Request, Watch};
+use crate::net::http::{Exchange, Http};
+use crate::net::resolver;
+use crate::net::setup::{Network, Wanted};
+
+const SYS: &str = "/sys";
+const PROC: &str = "/proc";
+
+/// The machine that this program runs on.
+pub struct Linux {
+    http: Http,
+    keys: Vec<PublicKey>,
+    network: Network,
+    modules: Option<Modules>,
+    root: PathBuf,
+}
+
+impl Linux {
+    /// The machine; images must be signed by one of the keys of `trust`.
+    ///
+    /// # Errors
+    /// When an image key of `trust` is no key.
+    pub fn new(http: Http, trust: &Trust) -> anyhow::Result<Self> {
+        let keys = trust
+            .image_keys
+            .iter()
+            .map(|key| key.parse().context("reading the image keys of the trust file"));
+        let keys = keys.collect::<anyhow::Result<_>>()?;
+        Ok(Self { http, keys, network: Network::default(), modules: None, root: NEW_ROOT.into() })
+    }
+
+    /// The same, with its new root elsewhere.
+    #[must_use]
+    pub fn with_root(mut self, root: impl Into<PathBuf>) -> Self {
+        self.root = root.into();
+        self
+    }
+
+    fn act(&mut self, act: &Act, watch: &mut dyn Watch) -> anyhow::Result<()> {
+        match act {
+            Act::Coldplug => self.modules()?.coldplug(Path::new(SYS), watch),
+            Act::LoadModule { name, options } => self.modules()?.load(name, options, watch),
+            Act::FirstNetwork { boot_mac } => self.network.first(boot_mac.as_deref(), watch),
+            Act::ConfigureNic { name, mtu, addresses, routes, dhcp } => {
+                let wanted = Wanted { name, mtu: *mtu, addresses, routes, dhcp: *dhcp };
+                self.network.configure(&wanted, watch)
+            }
+            Act::SetResolver { servers, search } => resolver::set(Path::new(resolver::PATH), servers, search),
+            Act::WriteTable { disk, table } => table::write(Path::new(SYS), Path::new(disk), table),
+            Act::WriteJournal { partition, record } => record::write(partition, record),
+            Act::SetPartitionType { partition, kind } => table::set_kind(partition, *kind),
+            Act::Mkfs { partition, .. } => {
+                table::find(Path::new(SYS), partition)?;
+                let argv = plan::mkfs::argv(act).context("there is no mkfs for it")?;
+                processes::run(&argv, watch)
+            }
+            Act::Mount { partition, format, path, options } => {
+                self.mount(partition, *format, path, options, watch)
+            }
+            Act::MountTmpfs { size, inodes } => self.mount_tmpfs(*size, *inodes),
+            Act::MountKernelFs => self.mount_kernel_filesystems(watch),
+            Act::Sync => mounts::sync(&self.root),
+            Act::Unmount => mounts::unmount(&self.root),
+            Act::Unpack { manifest, sources } => self.unpack(*manifest, sources, watch),
+            Act::Run { argv } => {
+                self.root()?;
+                processes::run_in(&self.root, argv, watch)
+            }
+            Act::LoadKernel { kernel, initrd, command_line } => {
+                let root = self.root()?;
+                let initrd = initrd.as_ref().map(|path| root.open_file(path)).transpose()?;
+                kexec::load(&root.open_file(kernel)?, initrd.as_ref(), command_line)
+            }
+            _ => self.edit(act),
+        }
+    }
+
+    /// The acts on files of the new root.
+    fn edit(&self, act: &Act) -> anyhow::Result<()> {
+        let root = self.root()?;
+        match act {
+            Act::WriteFile { path, content, mode, uid, gid } => {
+                let bytes = match content {
+                    Content::Text(text) => text.as_bytes(),
+                    Content::Secret(secret) => secret.expose().as_bytes(),
+                };
+                root.write(path, bytes, Owner { mode: *mode, uid: *uid, gid: *gid })
+            }
+            Act::Mkdir { path, mode } => root.make_directory(path, *mode),
+            Act::Symlink { path, target } => root.link(path, target),
+            Act::CopyFile { from, to } => root.copy(from, to),
+            Act::Remove { path } => root.remove(path),
+            Act::SetPassword { user, hash } => {
+                let (text, owner) = root.read(SHADOW)?;
+                let edited = shadow::set_password(&text, user, hash.as_ref().map(|hash| hash.expose()))?;
+                root.write(SHADOW, edited.as_bytes(), owner)
+            }
+            Act::Require { any, missing } => {
+                for path in any {
+                    if root.has(path)? {
+                        return Ok(());
+                    }
+                }
+                bail!("{missing}")
+            }
+            other => bail!("this program cannot {other}"),
+        }
+    }
+
+    fn root(&self) -> anyhow::Result<Root> {
+        Root::open(&self.root)
+    }
+
+    /// Why the guard does not hold, if it does not.
+    fn refusal(&self, guard: &Guard) -> anyhow::Result<Option<String>> {
+        if guard.is_empty() {
+            return Ok(None);
+        }
+        let root = self.root()?;
+        for path in &guard.has {
+            if !root.has(path)? {
+                return Ok(Some(format!("the root has no {path}")));
+            }
+        }
+        for path in &guard.lacks {
+            if root.has(path)? {
+                return Ok(Some(format!("the root has {path}")));
+            }
+        }
+        Ok(None)
+    }
+
+    fn modules(&mut self) -> anyhow::Result<&mut Modules> {
+        let modules = match self.modules.take() {
+            Some(modules) => modules,
+            None => {
+                let release = rustix::system::uname().release().to_string_lossy().into_owned();
+                let command_line = fs::read_to_string("/proc/cmdline").context("reading /proc/cmdline")?;
+                Modules::open(&Path::new("/lib/modules").join(release), &command_line)?
+            }
+        };
+        Ok(self.modules.insert(modules))
+    }
+
+    /// Loads what a file system needs; the kernel asks userland for modules, and here nobody would answer.
+    fn prepare(&mut self, format: &str, watch: &mut dyn Watch) {
+        if mounts::kernel_has(format) {
+            return;
+        }
+        if let Ok(modules) = self.modules() {
+            modules.try_load(format, watch);
+            if format == "vfat" {
+                ["nls_cp437", "nls_iso8859_1", "nls_ascii", "nls_utf8"]
+                    .iter()
+                    .for_each(|nls| modules.try_load(nls, watch));
+            }
+        }
+    }
+
+    fn mount(
+        &mut self,
+        partition: &PartitionRef,
+        format: Format,
+        path: &str,
+        options: &[String],
+        watch: &mut dyn Watch,
+    ) -> anyhow::Result<()> {
+        table::find(Path::new(SYS), partition)?;
+        self.prepare(format.name(), watch);
+        let what = Mount { source: &partition.path(), format: format.name(), options };
+        let below = Path::new(path).strip_prefix("/").unwrap_or(Path::new(path));
+        if below.as_os_str().is_empty() {
+            return self.mount_root(&what);
+        }
+        let directory = self.root()?.directory_at(below)?;
+        mounts::mount(&what, &directory, &self.root.join(below))
+    }
+
+    fn mount_tmpfs(&self, size: u64, inodes: u64) -> anyhow::Result<()> {
+        let options = [format!("size={size}"), format!("nr_inodes={inodes}"), "mode=0755".to_owned()];
+        self.mount_root(&Mount { source: "tmpfs", format: "tmpfs", options: &options })
+    }
+
+    fn mount_root(&self, what: &Mount<'_>) -> anyhow::Result<()> {
+        fs::create_dir_all(&self.root).with_context(|| format!("making {}", self.root.display()))?;
+        let directory =
+            fs::File::open(&self.root).with_context(|| format!("opening {}", self.root.display()))?;
+        mounts::mount(what, &directory.into(), &self.root)
+    }
+
+    fn mount_kernel_filesystems(&mut self, watch: &mut dyn Watch) -> anyhow::Result<()> {
+        let efi = Path::new(SYS).join("firmware/efi").exists();
+        if efi {
+            self.prepare("efivarfs", watch);
+        }
+        for (format, below) in mounts::kernel_filesystems(efi && mounts::kernel_has("efivarfs")) {
+            let directory = self.root()?.directory_at(&below)?;
+            let what = Mount { source: format, format, options: &[] };
+            mounts::mount(&what, &directory, &self.root.join(&below))?;
+        }
+        Ok(())
+    }
+
+    fn unpack(&self, digest: Digest, sources: &[String], watch: &mut dyn Watch) -> anyhow::Result<()> {
+        let root = self.root()?.reopened()?;
+        let source = Sources::new(self.http.clone(), sources);
+        let image = Image::open(&source, &self.keys, digest, Patience::default())?;
+        let mut tell = |progress: Progress| watch.progress(progress.stored, progress.stored_total);
+        image.unpack(root.as_fd(), &mut tell)?;
+        Ok(())
+    }
+}
+
+/// Where passwords are, below the root.
+const SHADOW: &str = "etc/shadow";
+
+impl Machine for Linux {
+    fn facts(&mut self, watch: &mut dyn Watch) -> anyhow::Result<Facts> {
+        let mut facts = facts::read(Path::new(SYS), Path::new(PROC), watch)?;
+        for nic in &mut facts.nics {
+            nic.lease = self.network.lease(&nic.name).cloned();
+        }
+        Ok(facts)
+    }
+
+    fn manifest(&mut self, digest: Digest, sources: &[String]) -> anyhow::Result<Manifest> {
+        let source = Sources::new(self.http.clone(), sources);
+        let image = Image::open(&source, &self.keys, digest, Patience::default())?;
+        Ok(image.manifest().clone())
+    }
+
+    fn apply(&mut self, op: &Op, watch: &mut dyn Watch) -> Result<Applied, ApplyError> {
+        let failed = |source: anyhow::Error| ApplyError { op: op.to_string(), source };
+        if let Some(why) = self.refusal(&op.guard).map_err(failed)? {
+            return Ok(Applied::Skipped(why));
+        }
+        self.act(&op.act, watch).map_err(failed)?;
+        Ok(Applied::Done)
+    }
+
+    fn fetch(&mut self, request: &Request) -> Result<Vec<u8>, FetchError> {
+        self.http.exchange(request)
+    }
+}

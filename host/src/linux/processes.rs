@@ -1,0 +1,251 @@
+//! Running programs: mkfs and the like from the initrd, and what an image brings, in the new root.
+//!
+//! Each gets a clean environment, no standard input, and a process group of its own. What it prints goes line by
+//! line to [`Watch::log`]; its last lines are in the error if it fails.
+
+use std::collections::VecDeque;
+use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::io::{self, PipeReader, Read};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::io::Errno;
+use rustix::process::{Pid, PidfdFlags, Signal};
+
+use crate::machine::Watch;
+
+/// Where programs are, in the initrd and in a root.
+pub const PATH: [&str; 6] = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
+/// Lines of output that an error carries.
+const TAIL: usize = 40;
+/// How long output is waited for after a program's end, if a process that it left behind still holds the pipe.
+const GRACE: Duration = Duration::from_millis(500);
+
+/// The process group that runs now.
+static RUNNING: Mutex<Option<Pid>> = Mutex::new(None);
+
+/// Kills the program that runs now, with what it started: for a step that is past its deadline. It is safe to call
+/// when nothing runs.
+pub fn kill_running() {
+    if let Some(group) = *RUNNING.lock().unwrap_or_else(PoisonError::into_inner) {
+        // It may be gone already.
+        let _ = rustix::process::kill_process_group(group, Signal::KILL);
+    }
+}
+
+/// The path of a program below `root` (`/` for the initrd), as seen from inside it.
+///
+/// # Errors
+/// When there is none.
+pub fn find(root: &Path, name: &str) -> anyhow::Result<PathBuf> {
+    if name.contains('/') {
+        return Ok(PathBuf::from(name));
+    }
+    let candidates = PATH.iter().map(|directory| Path::new(directory).join(name));
+    // A link's target is below the root too, so it cannot be followed from out here; that it is there is enough.
+    let mut found = candidates.filter(|path| {
+        let outside = root.join(path.strip_prefix("/").unwrap_or(path));
+        fs::symlink_metadata(outside)
+            .is_ok_and(|m| m.is_symlink() || (m.is_file() && m.permissions().mode() & 0o111 != 0))
+    });
+    found.next().with_context(|| format!("there is no program {name} in {}", root.display()))
+}
+
+/// Runs a program of the initrd.
+///
+/// # Errors
+/// When it is missing or fails; with its arguments and its last lines.
+pub fn run(argv: &[String], watch: &mut dyn Watch) -> anyhow::Result<()> {
+    execute(argv, None, watch).with_context(|| format!("running {}", argv.join(" ")))
+}
+
+/// Runs a program of the root `root`, in it (chroot(2)).
+///
+/// # Errors
+/// As for [`run`].
+pub fn run_in(root: &Path, argv: &[String], watch: &mut dyn Watch) -> anyhow::Result<()> {
+    execute(argv, Some(root), watch)
+        .with_context(|| format!("running {} in {}", argv.join(" "), root.display()))
+}
+
+fn execute(argv: &[String], root: Option<&Path>, watch: &mut dyn Watch) -> anyhow::Result<()> {
+    let (name, arguments) = argv.split_first().context("there is nothing to run")?;
+    let program = find(root.unwrap_or(Path::new("/")), name)?;
+    let (output, writer) = io::pipe().context("making a pipe")?;
+    let mut command = Command::new(program);
+    command
+        .args(arguments)
+        .env_clear()
+        .env("PATH", PATH.join(":"))
+        .env("LANG", "C")
+        .env("HOME", "/root")
+        .env("TERM", "dumb")
+        .env("DEBIAN_FRONTEND", "noninteractive")
+        .current_dir("/")
+        .stdin(Stdio::null())
+        .stdout(writer.try_clone().context("making a pipe")?)
+        .stderr(writer)
+        .process_group(0);
+    enter(&mut command, root)?;
+    let mut child = command.spawn().context("starting it")?;
+    // The command holds the pipe's other end.
+    drop(command);
+    let group = Pid::from_child(&child);
+    *RUNNING.lock().unwrap_or_else(PoisonError::into_inner) = Some(group);
+    let result = follow(&mut child, output, watch);
+    *RUNNING.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    // Whatever it left in the background would keep the root busy. Nothing left: that is fine.
+    let _ = rustix::process::kill_process_group(group, Signal::KILL);
+    let (status, tail) = result?;
+    if !status.success() {
+        let lines = tail.into_iter().map(|line| format!("\n    {line}")).collect::<String>();
+        bail!("it ended with {status}{lines}");
+    }
+    Ok(())
+}
+
+/// Makes the child begin in `root`, and die with us.
+fn enter(command: &mut Command, root: Option<&Path>) -> anyhow::Result<()> {
+    let root = root
+        .map(|root| File::open(root).with_context(|| format!("opening {}", root.display())))
+        .transpose()?;
+    let prepare = move || {
+        rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
+        if let Some(root) = &root {
+            rustix::process::fchdir(root)?;
+            rustix::process::chroot(".")?;
+        }
+        Ok(())
+    };
+    // SAFETY: between fork and exec the closure makes system calls only; it neither allocates nor takes a lock.
+    unsafe { command.pre_exec(prepare) };
+    Ok(())
+}
+
+/// Reads a child's output until it ends; its status and last lines.
+fn follow(
+    child: &mut Child,
+    output: PipeReader,
+    watch: &mut dyn Watch,
+) -> anyhow::Result<(ExitStatus, VecDeque<String>)> {
+    let pidfd =
+        rustix::process::pidfd_open(Pid::from_child(child), PidfdFlags::empty()).context("watching it")?;
+    let mut lines = Lines { output, partial: Vec::new(), tail: VecDeque::new() };
+    let mut ended: Option<Instant> = None;
+    loop {
+        let readable = wait(
+            &lines.output,
+            (ended.is_none()).then_some(&pidfd),
+            ended.map(|at| GRACE.saturating_sub(at.elapsed())),
+        )?;
+        match readable {
+            Event::Output => {
+                if !lines.read(watch)? {
+                    break;
+                }
+            }
+            Event::End => ended = Some(Instant::now()),
+            Event::Nothing => break,
+        }
+    }
+    lines.finish(watch);
+    Ok((child.wait().context("waiting for it")?, lines.tail))
+}
+
+enum Event {
+    Output,
+    End,
+    Nothing,
+}
+
+/// Waits for output first, then for the child's end, or for `patience`.
+fn wait(output: &PipeReader, child: Option<&OwnedFd>, patience: Option<Duration>) -> anyhow::Result<Event> {
+    let mut fds = vec![PollFd::new(output, PollFlags::IN)];
+    fds.extend(child.map(|child| PollFd::new(child, PollFlags::IN)));
+    let timeout = patience
+        .map(|time| Timespec { tv_sec: time.as_secs() as i64, tv_nsec: i64::from(time.subsec_nanos()) });
+    loop {
+        match rustix::event::poll(&mut fds, timeout.as_ref()) {
+            Ok(_) => break,
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(error).context("waiting for its output"),
+        }
+    }
+    Ok(if !fds[0].revents().is_empty() {
+        Event::Output
+    } else if fds.get(1).is_some_and(|fd| !fd.revents().is_empty()) {
+        Event::End
+    } else {
+        Event::Nothing
+    })
+}
+
+/// A pipe, cut into lines.
+struct Lines {
+    output: PipeReader,
+    partial: Vec<u8>,
+    tail: VecDeque<String>,
+}
+
+impl Lines {
+    /// Reads once; false at the end.
+    fn read(&mut self, watch: &mut dyn Watch) -> anyhow::Result<bool> {
+        let mut buffer = [0; 4096];
+        let count = self.output.read(&mut buffer).context("reading its output")?;
+        for byte in &buffer[..count] {
+            // A progress bar's carriage return begins a new line as well.
+            match byte {
+                b'\n' | b'\r' => self.finish(watch),
+                byte => self.partial.push(*byte),
+            }
+        }
+        Ok(count > 0)
+    }
+
+    fn finish(&mut self, watch: &mut dyn Watch) {
+        let line = String::from_utf8_lossy(&std::mem::take(&mut self.partial)).trim_end().to_owned();
+        if line.is_empty() {
+            return;
+        }
+        watch.log(&line);
+        if self.tail.len() == TAIL {
+            self.tail.pop_front();
+        }
+        self.tail.push_back(line);
+    }
+}
+
+/// Names of the processes whose root, working directory, program or open files are below `path`.
+pub fn users(path: &Path) -> Vec<String> {
+    let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let processes = processes.filter(|entry| is_number(&entry.file_name()));
+    let using = processes.filter(|process| {
+        let links = ["root", "cwd", "exe"].map(|link| process.path().join(link));
+        let files = fs::read_dir(process.path().join("fd")).into_iter().flatten().flatten();
+        let mut links = links.into_iter().chain(files.map(|file| file.path()));
+        links.any(|link| fs::read_link(link).is_ok_and(|target| target.starts_with(path)))
+    });
+    let name = |process: fs::DirEntry| {
+        let name = fs::read_to_string(process.path().join("comm")).unwrap_or_default();
+        format!("{} ({})", name.trim(), process.file_name().to_string_lossy())
+    };
+    using.map(name).collect()
+}
+
+fn is_number(name: &OsStr) -> bool {
+    name.as_encoded_bytes().iter().all(u8::is_ascii_digit)
+}
+
+/// Those of `names` that the initrd has.
+pub fn present(names: &[&str]) -> Vec<String> {
+    names.iter().filter(|name| find(Path::new("/"), name).is_ok()).map(|name| (*name).to_owned()).collect()
+}

@@ -1,0 +1,154 @@
+//! An image's bytes over HTTP: whole files and ranges, from several URLs.
+//!
+//! Each call is one request; retries and verification are `image`'s. Connections are kept and used again. A URL that
+//! fails gives way to the next one; one that lies is not asked again while another is left.
+
+use std::collections::HashMap;
+use std::io::Read;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread::{self, ThreadId};
+
+use image::source::{ChunkSource, FetchError, Piece};
+use reqwest::StatusCode;
+use reqwest::blocking::Response;
+use reqwest::header::{CONTENT_RANGE, RANGE};
+use thiserror::Error;
+
+use crate::net::http::Http;
+
+/// Why a URL did not give a piece.
+#[derive(Debug, Error)]
+enum SourceError {
+    #[error("no answer from {url}")]
+    Transport { url: String, source: reqwest::Error },
+    #[error("{url} answered {status}")]
+    Status { url: String, status: StatusCode },
+    #[error("{url} answered other bytes than {wanted} (does it know Range requests?)")]
+    Range { url: String, wanted: String },
+    #[error("{url} sent {got} bytes of {wanted}")]
+    Length { url: String, got: usize, wanted: u32 },
+    #[error("reading from {url}")]
+    Body { url: String, source: std::io::Error },
+    #[error("the NII names no source for the image")]
+    None,
+}
+
+/// The sources of one image.
+pub struct Sources {
+    http: Http,
+    state: Mutex<State>,
+}
+
+struct State {
+    sources: Vec<Source>,
+    /// Index of the one that is asked first.
+    preferred: usize,
+    /// Which one each thread asked last: who is meant when an answer is rejected.
+    asked: HashMap<ThreadId, usize>,
+}
+
+struct Source {
+    base: String,
+    /// It gave wrong bytes.
+    lied: bool,
+    /// It says that it has no such file.
+    lacks: bool,
+}
+
+impl Sources {
+    /// The files of an image are directly below each of `bases`.
+    pub fn new(http: Http, bases: &[String]) -> Self {
+        let source =
+            |base: &String| Source { base: base.trim_end_matches('/').into(), lied: false, lacks: false };
+        let sources = bases.iter().map(source).collect();
+        Self { http, state: Mutex::new(State { sources, preferred: 0, asked: HashMap::new() }) }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// One request to `url`.
+    fn get(&self, url: &str, piece: Piece, buf: &mut Vec<u8>) -> Result<(), SourceError> {
+        let url = || url.to_owned();
+        let mut request = self.http.client(&url()).get(url());
+        if let Some((offset, len)) = piece.range() {
+            request = request.header(RANGE, format!("bytes={offset}-{}", offset + u64::from(len) - 1));
+        }
+        let transport =
+            |source: reqwest::Error| SourceError::Transport { url: url(), source: source.without_url() };
+        let response = request.send().map_err(transport)?;
+        if !response.status().is_success() {
+            return Err(SourceError::Status { url: url(), status: response.status() });
+        }
+        if let Some((offset, len)) = piece.range().filter(|range| !is_range(&response, *range)) {
+            return Err(SourceError::Range { url: url(), wanted: format!("{len} from byte {offset}") });
+        }
+        let most = piece.max_len();
+        let expected = response.content_length().unwrap_or(0).min(u64::from(most));
+        buf.reserve_exact(expected as usize + 1);
+        // One byte more than allowed is enough to see that there are too many.
+        let read = response.take(u64::from(most) + 1).read_to_end(buf);
+        let got = read.map_err(|source| SourceError::Body { url: url(), source })?;
+        let whole = if piece.range().is_some() { got == most as usize } else { got <= most as usize };
+        if whole { Ok(()) } else { Err(SourceError::Length { url: url(), got, wanted: most }) }
+    }
+}
+
+/// Whether the answer is this range and no other.
+fn is_range(response: &Response, (offset, len): (u64, u32)) -> bool {
+    let range = response.headers().get(CONTENT_RANGE).and_then(|value| value.to_str().ok());
+    let wanted = format!("bytes {offset}-{}/", offset + u64::from(len) - 1);
+    response.status() == StatusCode::PARTIAL_CONTENT && range.is_some_and(|range| range.starts_with(&wanted))
+}
+
+impl State {
+    /// The source for an attempt: the preferred one and then the others in turn, without liars and those that have
+    /// no such image, unless there are no others.
+    fn choose(&self, attempt: u32) -> Option<usize> {
+        let count = self.sources.len();
+        let order = (0..count).map(|step| (self.preferred + step) % count);
+        let good: Vec<usize> = order.filter(|i| !self.sources[*i].lied && !self.sources[*i].lacks).collect();
+        let all: Vec<usize> = (0..count).collect();
+        let candidates = if good.is_empty() { &all } else { &good };
+        candidates.get(attempt as usize % candidates.len().max(1)).copied()
+    }
+
+    /// A source failed: others are asked first from now on. Whether another try makes sense.
+    fn failed(&mut self, index: usize, error: &SourceError) -> bool {
+        if let SourceError::Status { status, .. } = error
+            && status.is_client_error()
+            && *status != StatusCode::TOO_MANY_REQUESTS
+            && *status != StatusCode::REQUEST_TIMEOUT
+        {
+            self.sources[index].lacks = true;
+        }
+        if self.preferred == index {
+            self.preferred = (index + 1) % self.sources.len();
+        }
+        self.sources.iter().any(|source| !source.lacks)
+    }
+}
+
+impl ChunkSource for Sources {
+    fn fetch(&self, piece: Piece, attempt: u32, buf: &mut Vec<u8>) -> Result<(), FetchError> {
+        let (index, url) = {
+            let mut state = self.state();
+            let index = state.choose(attempt).ok_or_else(|| FetchError::fatal(SourceError::None))?;
+            state.asked.insert(thread::current().id(), index);
+            (index, format!("{}/{}", state.sources[index].base, piece.file_name()))
+        };
+        self.get(&url, piece, buf).map_err(|error| {
+            buf.clear();
+            let retry = self.state().failed(index, &error);
+            FetchError { retry, cause: error.into() }
+        })
+    }
+
+    fn rejected(&self, _piece: Piece, _attempt: u32) {
+        let mut state = self.state();
+        if let Some(&index) = state.asked.get(&thread::current().id()) {
+            state.sources[index].lied = true;
+        }
+    }
+}
