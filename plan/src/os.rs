@@ -8,6 +8,11 @@ pub(crate) fn is_redhat(os: &Os) -> bool {
     family.contains(&os.id.as_str()) || os.id_like.iter().any(|like| family.contains(&like.as_str()))
 }
 
+/// Whether the image is of the Debian family. Where neither is known, plans have ops for both, and guards decide.
+pub(crate) fn is_debian(os: &Os) -> bool {
+    ["debian", "ubuntu"].contains(&os.id.as_str()) || os.id_like.iter().any(|like| like == "debian")
+}
+
 /// Whether the image is one of these systems from that major version on. Of an unknown system nothing is assumed.
 pub(crate) fn is_at_least(os: &Os, since: &[(&str, u32)]) -> bool {
     // RHEL's rebuilds count as it does; other derivatives (Mint of Ubuntu, …) number their own way.
@@ -57,7 +62,8 @@ mod tests {
             &[("ubuntu", 20), ("debian", 11)]
         ));
         assert!(!is_at_least(&os("arch", &[], ""), &[("debian", 11)]));
-        assert!(!is_redhat(&os("debian", &[], "12")));
+        assert!(!is_redhat(&os("debian", &[], "12")) && is_debian(&os("debian", &[], "12")));
+        assert!(is_debian(&os("linuxmint", &["ubuntu", "debian"], "21")) && !is_debian(&rocky));
     }
 
     #[test]

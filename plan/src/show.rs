@@ -61,8 +61,9 @@ impl fmt::Display for Act {
             Self::WriteJournal { partition, record } => {
                 write!(f, "write journal of arming {} to {}", record.arming, partition.path())
             }
-            Self::Mkfs { partition, format, uuid, .. } => {
-                write!(f, "make {} {uuid} on {}", format.name(), partition.path())
+            Self::Mkfs { partition, format, uuid, options, .. } => {
+                write!(f, "make {} {uuid} on {}", format.name(), partition.path())?;
+                if options.is_empty() { Ok(()) } else { write!(f, " with {}", options.join(" ")) }
             }
             Self::Mount { partition, format, path, options } => {
                 write!(f, "mount {} ({}", partition.path(), format.name())?;

@@ -5,6 +5,7 @@ use super::{Boot, TIMEOUT, redhat};
 use crate::configure::{file, run};
 use crate::ids::filesystem_text;
 use crate::op::{Act, Guard, Op};
+use crate::os::{is_debian, is_redhat};
 
 pub(super) const GRUB_INSTALL: &str = "usr/sbin/grub-install";
 pub(super) const GRUB2_MKCONFIG: &str = "usr/sbin/grub2-mkconfig";
@@ -17,13 +18,21 @@ pub(super) fn ops(boot: &Boot<'_>) -> (Vec<Op>, Vec<Op>) {
         ops.push(Op::new(act, "GRUB finds kernels in /boot"));
     }
     ops.extend(by_uuid(boot));
-    let debian = Guard::has(GRUB_INSTALL);
-    let config = "etc/default/grub.d/camphor.cfg";
-    let reason = "kernel arguments and console of the NII";
-    ops.push(file(config, settings(boot, ""), reason).when(debian.clone()));
-    ops.extend(redhat::config(boot));
-    let mkconfig = run(&["grub-mkconfig", "-o", "/boot/grub/grub.cfg"], "GRUB's menu");
-    ops.push(mkconfig.when(debian));
+    let os = &boot.context.inputs.manifest.os;
+    if !is_redhat(os) {
+        let debian = Guard::has(GRUB_INSTALL);
+        let config = "etc/default/grub.d/camphor.cfg";
+        ops.push(
+            file(config, settings(boot, ""), "kernel arguments and console of the NII").when(debian.clone()),
+        );
+        let directory = Act::Mkdir { path: "boot/grub".into(), mode: 0o755 };
+        ops.push(Op::new(directory, "grub-mkconfig does not make it").when(debian.clone()));
+        let mkconfig = run(&["grub-mkconfig", "-o", "/boot/grub/grub.cfg"], "GRUB's menu");
+        ops.push(mkconfig.when(debian));
+    }
+    if !is_debian(os) {
+        ops.extend(redhat::config(boot));
+    }
     let last = if boot.disks.is_empty() { efi(boot) } else { bios(boot) };
     (ops, last)
 }
@@ -59,8 +68,9 @@ fn require(boot: &Boot<'_>) -> Vec<Op> {
     );
     let modules = if boot.disks.is_empty() {
         let redhat = redhat::grub_image(boot);
+        let debian = is_debian(&boot.context.inputs.manifest.os);
         need(
-            &["usr/lib/grub/x86_64-efi", &redhat],
+            if debian { &["usr/lib/grub/x86_64-efi"] } else { &["usr/lib/grub/x86_64-efi", &redhat] },
             "the image has no GRUB for UEFI; install grub-efi-amd64-bin (Debian) or grub2-efi-x64 and shim-x64 (Red Hat) in it",
         )
     } else {
@@ -82,25 +92,30 @@ fn by_uuid(boot: &Boot<'_>) -> Option<Op> {
 }
 
 fn bios(boot: &Boot<'_>) -> Vec<Op> {
-    let programs = [("grub-install", GRUB_INSTALL), ("grub2-install", GRUB2_MKCONFIG)];
-    let one = |disk: &String| {
-        programs.map(|(program, guard)| {
-            run(&[program, "--target=i386-pc", disk], "BIOS starts the disk's first sector")
-                .when(Guard::has(guard))
-        })
-    };
-    boot.disks.iter().flat_map(one).collect()
+    let os = &boot.context.inputs.manifest.os;
+    let debian = (!is_redhat(os)).then_some(("grub-install", GRUB_INSTALL));
+    let redhat = (!is_debian(os)).then_some(("grub2-install", GRUB2_MKCONFIG));
+    let mut ops = Vec::new();
+    for disk in &boot.disks {
+        for (program, guard) in debian.into_iter().chain(redhat) {
+            let install = run(&[program, "--target=i386-pc", disk], "BIOS starts the disk's first sector");
+            ops.push(install.when(Guard::has(guard)));
+        }
+    }
+    ops
 }
 
 fn efi(boot: &Boot<'_>) -> Vec<Op> {
-    let esp = format!("--efi-directory=/{}", boot.esp);
-    let argv = ["grub-install", "--target=x86_64-efi", &esp, "--removable", "--no-nvram"];
-    let reason = "firmware starts the removable-media path; its boot order stays as it is";
-    let install = run(&argv, reason).when(Guard::has(GRUB_INSTALL));
-    let mut ops = redhat::loader(boot);
+    let os = &boot.context.inputs.manifest.os;
+    let mut ops = if is_debian(os) { Vec::new() } else { redhat::loader(boot) };
+    if !is_redhat(os) {
+        let esp = format!("--efi-directory=/{}", boot.esp);
+        let argv = ["grub-install", "--target=x86_64-efi", &esp, "--removable", "--no-nvram"];
+        let reason = "firmware starts the removable-media path; its boot order stays as it is";
+        ops.push(run(&argv, reason).when(Guard::has(GRUB_INSTALL)));
+    }
     // Shim's fallback would put an entry of its own before the network in the firmware's boot order.
     let fallback = Act::Remove { path: format!("{}/EFI/BOOT/fbx64.efi", boot.esp) };
-    ops.push(install);
     ops.push(Op::new(fallback, "shim's fallback would change the firmware's boot order"));
     ops
 }

@@ -6,6 +6,7 @@ use nii::v1::{Family4, Family6};
 
 use super::{Context, file, file_with_mode};
 use crate::op::{Act, Content, Guard, Op};
+use crate::os::is_redhat;
 
 pub(super) fn ops(context: &Context<'_>) -> Vec<Op> {
     let hostname = &context.inputs.nii.network.hostname;
@@ -72,8 +73,10 @@ fn time(context: &Context<'_>) -> Vec<Op> {
     }
     let link = Act::Symlink { path: "etc/localtime".into(), target: format!("../{info}") };
     ops.push(Op::new(link, "the NII's time zone").when(Guard::has(info)));
-    let debian = Guard::has("etc/debian_version");
-    ops.push(file("etc/timezone", format!("{zone}\n"), "Debian keeps the zone's name here").when(debian));
+    if !is_redhat(&context.inputs.manifest.os) {
+        let name = file("etc/timezone", format!("{zone}\n"), "Debian keeps the zone's name here");
+        ops.push(name.when(Guard::has("etc/debian_version")));
+    }
     // hwclock(8): drift, time of last adjustment, status; then the calibration; then the clock's kind.
     let kind = if locale.hardware_clock_utc { "UTC" } else { "LOCAL" };
     ops.push(file(

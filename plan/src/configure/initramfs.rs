@@ -7,7 +7,9 @@ use nii::v1::Rebuild;
 use super::{Context, run};
 use crate::install::Inputs;
 use crate::op::{Guard, Op};
-use crate::os::{is_redhat, version_key};
+use crate::os::{is_debian, is_redhat, version_key};
+
+const UPDATE_INITRAMFS: &str = "usr/sbin/update-initramfs";
 
 /// A kernel of the image that the installed system can boot.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,19 +47,22 @@ pub(super) fn ops(context: &Context<'_>) -> Vec<Op> {
     if rebuild == Rebuild::Never {
         return Vec::new();
     }
+    let os = &context.inputs.manifest.os;
     let mut ops = Vec::new();
     for kernel in kernels(context.inputs) {
-        // EL 7 has dracut in sbin only. initramfs-tools goes first where both are.
-        let in_bin = Guard::has("usr/bin/dracut").but_not("usr/sbin/update-initramfs");
-        let in_sbin =
-            Guard::has("usr/sbin/dracut").but_not("usr/bin/dracut").but_not("usr/sbin/update-initramfs");
-        for guard in [in_bin, in_sbin] {
+        // initramfs-tools goes first where both are. EL 7 has dracut in sbin only.
+        let in_bin = Guard::has("usr/bin/dracut").but_not(UPDATE_INITRAMFS);
+        let in_sbin = Guard::has("usr/sbin/dracut").but_not("usr/bin/dracut").but_not(UPDATE_INITRAMFS);
+        for guard in [Some(in_bin), (!is_debian(os)).then_some(in_sbin)].into_iter().flatten() {
             let image = format!("/{}", kernel.initrd);
             let argv = ["dracut", "--force", "--no-hostonly", &image, &kernel.version];
             ops.push(run(&argv, "dracut's initramfs may be for the image's birthplace only").when(guard));
         }
     }
-    let tools = Guard::has("usr/sbin/update-initramfs");
+    if is_redhat(os) {
+        return ops;
+    }
+    let tools = Guard::has(UPDATE_INITRAMFS);
     let update = ["update-initramfs", "-u", "-k", "all"];
     ops.push(match rebuild {
         Rebuild::Auto => run(&update, "the image's driver policy made its initramfs for its birthplace only")

@@ -11,6 +11,7 @@ mod networkmanager;
 use super::{Context, file};
 use crate::network::resolver;
 use crate::op::{Act, Guard, Op};
+use crate::os::{is_debian, is_redhat};
 
 const NETWORKMANAGER: &str = "usr/sbin/NetworkManager";
 /// `sbin` and `lib` are links to those of `usr` where these are merged: the path is right either way.
@@ -34,14 +35,15 @@ pub(super) fn ops(context: &Context<'_>) -> Vec<Op> {
         },
         "the NII has interfaces",
     ));
+    let os = &context.inputs.manifest.os;
     let old = Guard::has(IFUP).but_not(NETWORKMANAGER);
-    let guarded = [
-        (networkmanager::ops(context), Guard::has(NETWORKMANAGER)),
-        (ifupdown::ops(context), old.clone().and(IFUP_DEBIAN)),
-        (ifcfg::ops(context), old.and(IFUP_REDHAT)),
-        (networkd::ops(context), Guard::has(NETWORKD).but_not(NETWORKMANAGER).but_not(IFUP)),
+    let writers = [
+        (true, networkmanager::ops(context), Guard::has(NETWORKMANAGER)),
+        (!is_redhat(os), ifupdown::ops(context), old.clone().and(IFUP_DEBIAN)),
+        (!is_debian(os), ifcfg::ops(context), old.and(IFUP_REDHAT)),
+        (true, networkd::ops(context), Guard::has(NETWORKD).but_not(NETWORKMANAGER).but_not(IFUP)),
     ];
-    for (theirs, guard) in guarded {
+    for (_, theirs, guard) in writers.into_iter().filter(|(possible, ..)| *possible) {
         ops.extend(theirs.into_iter().map(|op| op.when(guard.clone())));
     }
     ops

@@ -57,6 +57,9 @@ fn network(context: &Context<'_>, found: &Found<'_>) -> String {
             text.push_str("UseDNS=no\n");
         }
     }
+    if wanted.ipv6 == Some(Family6::Slaac) && !dns.is_empty() {
+        text.push_str("\n[IPv6AcceptRA]\nUseDNS=no\n");
+    }
     text
 }
 
