@@ -67,10 +67,13 @@ fn require(boot: &Boot<'_>) -> Vec<Op> {
         "the image has no GRUB; install grub2-common (Debian) or grub2-tools (Red Hat) in it",
     );
     let modules = if boot.disks.is_empty() {
+        let mut any = vec!["usr/lib/grub/x86_64-efi"];
         let redhat = redhat::grub_image(boot);
-        let debian = is_debian(&boot.context.inputs.manifest.os);
+        if !is_debian(&boot.context.inputs.manifest.os) {
+            any.push(&redhat);
+        }
         need(
-            if debian { &["usr/lib/grub/x86_64-efi"] } else { &["usr/lib/grub/x86_64-efi", &redhat] },
+            &any,
             "the image has no GRUB for UEFI; install grub-efi-amd64-bin (Debian) or grub2-efi-x64 and shim-x64 (Red Hat) in it",
         )
     } else {
