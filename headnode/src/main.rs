@@ -1,2 +1,48 @@
-//! headnode
-fn main() {}
+//! The head node of a Camphor cluster: one process, one data folder.
+//!
+//! * [`cli`], [`commands`], [`output`]: what admins type and see.
+//! * [`store`], [`state`], [`report`]: what is known, and what may follow what.
+//! * [`document`], [`recipe`]: from a group's document to a node's NII.
+//! * [`script`], [`cpio`], [`netboot`], [`localboot`]: what firmware gets.
+//! * [`http`], [`dhcp`], [`serve`]: the running server.
+//! * [`keys`], [`data_dir`]: secrets, and where they lie.
+
+mod addresses;
+mod cli;
+mod clock;
+mod commands;
+mod cpio;
+mod data_dir;
+mod dhcp;
+mod document;
+mod http;
+mod keys;
+mod localboot;
+mod log;
+mod netboot;
+mod output;
+mod recipe;
+mod report;
+mod script;
+mod serve;
+mod state;
+mod store;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+fn main() -> ExitCode {
+    let cli = cli::Cli::parse();
+    // dnsmasq is started from this thread, which `block_on` keeps: it ends with the thread that started it.
+    let outcome = tokio::runtime::Runtime::new()
+        .map_err(anyhow::Error::from)
+        .and_then(|runtime| runtime.block_on(commands::run(cli)));
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            log::line(format_args!("{error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! Addresses as people write them and as the store keeps them.
+
+use std::fmt;
+use std::net::Ipv4Addr;
+use std::str::FromStr;
+
+use anyhow::{Context as _, Result, bail, ensure};
+
+/// A MAC address; its text is lower case with colons, as everywhere on the wire.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mac(String);
+
+impl Mac {
+    /// As pxelinux and dracut's `BOOTIF=` write it: the hardware type (01, Ethernet), then dashes.
+    pub fn bootif(&self) -> String {
+        format!("01-{}", self.0.replace(':', "-"))
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for Mac {
+    type Err = anyhow::Error;
+
+    /// Colons, dashes or nothing between the bytes, in either case.
+    fn from_str(text: &str) -> Result<Self> {
+        let digits: String = text.chars().filter(|c| !":-".contains(*c)).collect::<String>().to_lowercase();
+        let separators = text.len() - digits.len();
+        let right = digits.len() == 12 && digits.chars().all(|c| c.is_ascii_hexdigit());
+        ensure!(
+            right && [0, 5].contains(&separators),
+            "`{text}` is no MAC address such as 52:54:00:12:34:56"
+        );
+        let pairs: Vec<&str> = (0..6).map(|i| &digits[2 * i..2 * i + 2]).collect();
+        Ok(Self(pairs.join(":")))
+    }
+}
+
+impl fmt::Display for Mac {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+/// An IPv4 network in CIDR form.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Subnet {
+    base: Ipv4Addr,
+    /// Prefix length, 1 to 30.
+    pub prefix: u8,
+}
+
+impl Subnet {
+    /// The network's own address.
+    pub fn base(self) -> Ipv4Addr {
+        self.base
+    }
+
+    /// The netmask.
+    pub fn mask(self) -> Ipv4Addr {
+        Ipv4Addr::from(u32::MAX << (32 - u32::from(self.prefix)))
+    }
+
+    /// Whether `address` may be a host's in this network.
+    pub fn has_host(self, address: Ipv4Addr) -> bool {
+        let mask = u32::from(self.mask());
+        let host = u32::from(address) & !mask;
+        u32::from(address) & mask == u32::from(self.base) && host != 0 && host != !mask
+    }
+}
+
+impl FromStr for Subnet {
+    type Err = anyhow::Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let (base, prefix) =
+            text.split_once('/').with_context(|| format!("`{text}` is no subnet such as 10.1.0.0/24"))?;
+        let base: Ipv4Addr = base.parse().with_context(|| format!("reading `{base}` as an IPv4 address"))?;
+        let prefix: u8 = prefix.parse().with_context(|| format!("reading `{prefix}` as a prefix length"))?;
+        ensure!((1..=30).contains(&prefix), "the prefix length of a subnet is 1 to 30, not {prefix}");
+        let subnet = Self { base, prefix };
+        let first = Ipv4Addr::from(u32::from(base) & u32::from(subnet.mask()));
+        ensure!(first == base, "{text} has host bits set: write {first}/{prefix}");
+        Ok(subnet)
+    }
+}
+
+impl fmt::Display for Subnet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.base, self.prefix)
+    }
+}
+
+/// The first and the last address of a range.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Range {
+    /// The first.
+    pub first: Ipv4Addr,
+    /// The last.
+    pub last: Ipv4Addr,
+}
+
+impl FromStr for Range {
+    type Err = anyhow::Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let Some((first, last)) = text.split_once('-') else {
+            bail!("`{text}` is no range such as 10.1.0.100-10.1.0.200");
+        };
+        let read =
+            |text: &str| text.trim().parse().with_context(|| format!("reading `{text}` as an IPv4 address"));
+        let (first, last): (Ipv4Addr, Ipv4Addr) = (read(first)?, read(last)?);
+        ensure!(first <= last, "the range {text} ends before it begins");
+        Ok(Self { first, last })
+    }
+}
+
+impl fmt::Display for Range {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.first, self.last)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn macs_have_one_form() {
+        for text in ["52:54:00:AB:cd:01", "52-54-00-ab-cd-01", "525400ABCD01"] {
+            assert_eq!(text.parse::<Mac>().unwrap().as_str(), "52:54:00:ab:cd:01");
+        }
+        assert_eq!("52:54:00:ab:cd:01".parse::<Mac>().unwrap().bootif(), "01-52-54-00-ab-cd-01");
+        for text in [
+            "",
+            "52:54:00:ab:cd",
+            "52:54:00:ab:cd:0g",
+            "525400ab:cd01",
+            "52:54:00:ab:cd:01:02",
+            "ä2:54:00:ab:cd:01",
+        ] {
+            assert!(text.parse::<Mac>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn subnets_know_their_hosts() {
+        let subnet: Subnet = "10.1.2.0/23".parse().unwrap();
+        assert_eq!(subnet.mask().to_string(), "255.255.254.0");
+        for (address, host) in [
+            ("10.1.2.1", true),
+            ("10.1.3.254", true),
+            ("10.1.2.0", false),
+            ("10.1.3.255", false),
+            ("10.1.4.1", false),
+        ] {
+            assert_eq!(subnet.has_host(address.parse().unwrap()), host, "{address}");
+        }
+        for text in ["10.1.2.0", "10.1.2.1/24", "10.1.2.0/31", "x/24", "10.1.2.0/x"] {
+            assert!(text.parse::<Subnet>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn ranges_run_forwards() {
+        assert_eq!("10.1.0.5-10.1.0.9".parse::<Range>().unwrap().to_string(), "10.1.0.5-10.1.0.9");
+        for text in ["10.1.0.5", "10.1.0.9-10.1.0.5", "a-b"] {
+            assert!(text.parse::<Range>().is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! `headnode boot …`
+
+use anyhow::{Context as _, Result};
+
+use super::{Context, actor};
+use crate::cli::Boot as Command;
+use crate::http;
+use crate::localboot;
+use crate::output;
+use crate::recipe::Recipe;
+use crate::script::{self, Platform};
+use crate::store::attempts;
+
+/// What `boot show` has in place of the attempt: whoever sees a script need not be able to ask for its token.
+const HIDDEN: &str = "(hidden)";
+
+pub(super) async fn run(context: &Context, command: Command) -> Result<()> {
+    match command {
+        Command::Install { nodes } => install(context, &nodes).await,
+        Command::Local { nodes } => {
+            for name in &nodes {
+                let node = context.store.node(name).await?;
+                context.store.boot_local(&node, &actor()).await?;
+            }
+            Ok(())
+        }
+        Command::Show { node, platform } => show(context, &node, platform).await,
+    }
+}
+
+/// All or none: every node is checked before the first is armed.
+async fn install(context: &Context, names: &[String]) -> Result<()> {
+    let mut ready = Vec::new();
+    for name in names {
+        let node = context.store.node(name).await?;
+        let recipe = Recipe::of(&context.store, node).await?;
+        recipe.check_bootable()?;
+        ready.push(recipe.node);
+    }
+    for node in ready {
+        context.store.arm(&node, &actor()).await?;
+    }
+    Ok(())
+}
+
+async fn show(context: &Context, name: &str, platform: Platform) -> Result<()> {
+    let node = context.store.node(name).await?;
+    let recipe = Recipe::of(&context.store, node).await?;
+    if !attempts::may_try(recipe.node.state, recipe.retries_failed()) {
+        return output::text(&http::idle(&recipe, platform, localboot::is_made(&context.dir)));
+    }
+    let netboot = recipe.netboot.as_ref().context("its group names no netboot")?;
+    let tries = context.store.arming(recipe.node.id).await?.map_or(0, |(_, tries)| tries);
+    let fresh = context.store.last_attempt(recipe.node.id).await?.is_some_and(|attempt| attempt.is_fresh());
+    let number = if fresh { tries } else { tries + 1 };
+    let banner = script::banner(name, number, recipe.document.attempts);
+    output::text(&script::install(&recipe, netboot, HIDDEN, platform, &banner))
+}

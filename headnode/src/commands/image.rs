@@ -1,0 +1,97 @@
+//! `headnode image …`
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context as _, Result, bail};
+use image::pack::{ImportOptions, import};
+use nii::digest::Digest;
+use nii::manifest::{MANIFEST_FILE, Manifest};
+use serde_json::json;
+
+use super::{Context, check_name, named, short};
+use crate::cli::Image as Command;
+use crate::document::Source;
+use crate::output::{self, List};
+use crate::{clock, keys, log};
+
+pub(super) async fn run(context: &Context, command: Command) -> Result<()> {
+    match command {
+        Command::Import { name, source } => add(context, &name, &source).await,
+        Command::List => list(context).await,
+        Command::Show { name } => show(context, &name).await,
+        Command::Rm { name } => remove(context, &name).await,
+    }
+}
+
+async fn add(context: &Context, name: &str, source: &Path) -> Result<()> {
+    check_name("image", name)?;
+    let key = keys::image_key(&context.dir)?;
+    let options = ImportOptions::new(name);
+    let imported = import(source, &context.dir.images(), &key, &options, &mut |_| {})
+        .with_context(|| format!("importing {}", source.display()))?;
+    context.store.set_image(name, imported.digest).await?;
+    let Manifest { plain_size, stored_size, inodes, .. } = imported.manifest;
+    log::line(format_args!(
+        "{name}: {} MiB in {inodes} files, {} MiB stored, manifest {}",
+        plain_size >> 20,
+        stored_size >> 20,
+        imported.digest
+    ));
+    if context.output == crate::cli::Output::Json {
+        output::json(&named(name, &imported.digest))?;
+    }
+    Ok(())
+}
+
+fn manifest(context: &Context, digest: &Digest) -> Result<Manifest> {
+    let path = context.dir.images().join(digest.to_string()).join(MANIFEST_FILE);
+    let bytes = fs::read(&path).with_context(|| format!("reading {}", path.display()))?;
+    Manifest::parse(&bytes).with_context(|| format!("reading {}", path.display()))
+}
+
+async fn list(context: &Context) -> Result<()> {
+    let mut list = List::new(&["name", "manifest", "os", "size", "stored", "imported"]);
+    for image in context.store.images().await? {
+        let manifest = manifest(context, &image.digest)?;
+        let mib = |bytes: u64| format!("{} MiB", bytes >> 20);
+        let imported = clock::text(image.imported_at);
+        let json = json!({
+            "name": image.name, "digest": image.digest, "imported_at": imported, "os": manifest.os.pretty_name,
+            "plain_size": manifest.plain_size, "stored_size": manifest.stored_size,
+        });
+        let sizes = (mib(manifest.plain_size), mib(manifest.stored_size));
+        let row = vec![image.name, short(&image.digest), manifest.os.pretty_name, sizes.0, sizes.1, imported];
+        list.push(row, json);
+    }
+    list.print(context.output)
+}
+
+async fn digest(context: &Context, name: &str) -> Result<Digest> {
+    let found = context.store.images().await?.into_iter().find(|image| image.name == name);
+    Ok(found.with_context(|| format!("there is no image `{name}`: see `headnode image list`"))?.digest)
+}
+
+async fn show(context: &Context, name: &str) -> Result<()> {
+    let digest = digest(context, name).await?;
+    let mut json = serde_json::to_value(manifest(context, &digest)?)?;
+    json["digest"] = digest.to_string().into();
+    output::json(&json)
+}
+
+/// The files go when no name means them any more.
+async fn remove(context: &Context, name: &str) -> Result<()> {
+    let digest = digest(context, name).await?;
+    for group in context.store.groups().await? {
+        let document = Source { name: &group.name, text: &group.document }.read()?;
+        if document.image.is_some_and(|image| image.name == name) {
+            bail!("the group {} uses the image {name}", group.name);
+        }
+    }
+    context.store.remove_image(name).await?;
+    if context.store.images().await?.iter().all(|image| image.digest != digest) {
+        let folder = context.dir.images().join(digest.to_string());
+        fs::remove_dir_all(&folder).with_context(|| format!("removing {}", folder.display()))?;
+    }
+    Ok(())
+}

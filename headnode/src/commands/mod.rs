@@ -1,0 +1,130 @@
+//! The commands. Each opens the store, does one thing, and prints what it did.
+
+mod boot;
+mod group;
+mod image;
+mod netboot;
+mod network;
+mod node;
+mod password;
+mod status;
+
+use std::path::Path;
+
+use anyhow::{Context as _, Result, ensure};
+use serde_json::json;
+
+use crate::cli::{Cli, Command, Init, Output};
+use crate::data_dir::DataDir;
+use crate::recipe::{Form, HTTP_PORT, HTTPS_PORT, Recipe};
+use crate::store::Store;
+use crate::{keys, log, output, serve};
+
+/// What every command works with.
+pub struct Context {
+    dir: DataDir,
+    store: Store,
+    output: Output,
+}
+
+impl Context {
+    async fn open(path: &Path, output: Output) -> Result<Self> {
+        let dir = DataDir::open(path)?;
+        let store = Store::open(&dir.database()).await?;
+        Ok(Self { dir, store, output })
+    }
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// Those of the command, to be shown whole.
+pub async fn run(cli: Cli) -> Result<()> {
+    let Cli { data_dir, output, command } = cli;
+    match &command {
+        Command::HashPassword => return password::hash(),
+        Command::Init(options) => return init(&data_dir, options).await,
+        Command::Serve(options) => {
+            init(&data_dir, &Init { http_port: None, https_port: None }).await?;
+            let Context { dir, store, .. } = Context::open(&data_dir, output).await?;
+            return serve::run(&dir, store, options).await;
+        }
+        _ => {}
+    }
+    let context = Context::open(&data_dir, output).await?;
+    match command {
+        Command::Init(_) | Command::Serve(_) | Command::HashPassword => Ok(()),
+        Command::Trust { write } => trust(&context, write.as_deref()),
+        Command::Network(command) => network::run(&context, command).await,
+        Command::Image(command) => image::run(&context, command).await,
+        Command::Netboot(command) => netboot::run(&context, command).await,
+        Command::Group(command) => group::run(&context, command).await,
+        Command::Node(command) => node::run(&context, command).await,
+        Command::Boot(command) => boot::run(&context, command).await,
+        Command::Nii { node } => nii(&context, &node).await,
+        Command::Status { nodes } => status::status(&context, &nodes).await,
+        Command::Events { node, limit } => status::events(&context, node.as_deref(), limit).await,
+    }
+}
+
+async fn init(path: &Path, options: &Init) -> Result<()> {
+    let dir = DataDir::create(path)?;
+    let store = Store::open(&dir.database()).await?;
+    keys::ensure(&dir)?;
+    for (key, port, default) in
+        [("http-port", options.http_port, HTTP_PORT), ("https-port", options.https_port, HTTPS_PORT)]
+    {
+        let port = port.unwrap_or(store.port(key, default).await?);
+        store.set_port(key, port).await?;
+    }
+    Ok(())
+}
+
+fn trust(context: &Context, write: Option<&Path>) -> Result<()> {
+    let trust = keys::trust(&context.dir)?;
+    match write {
+        Some(path) => std::fs::write(path, trust).with_context(|| format!("writing {}", path.display())),
+        None => output::text(&trust),
+    }
+}
+
+async fn nii(context: &Context, node: &str) -> Result<()> {
+    let node = context.store.node(node).await?;
+    let nii = Recipe::of(&context.store, node).await?.nii(Form::Public)?;
+    output::json(&serde_json::from_str(&nii)?)
+}
+
+/// Names become parts of paths and URLs.
+fn check_name(kind: &str, name: &str) -> Result<()> {
+    let right = (1..=64).contains(&name.len())
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
+        && !name.starts_with(['.', '-']);
+    ensure!(right, "`{name}` is no name for a {kind}: 1 to 64 letters, digits, `-`, `_` and `.`");
+    Ok(())
+}
+
+/// Who types, for the audit log.
+fn actor() -> String {
+    let uid = rustix::process::getuid().as_raw();
+    match std::env::var("SUDO_USER") {
+        Ok(user) => format!("{user} (uid {uid})"),
+        Err(_) => format!("uid {uid}"),
+    }
+}
+
+/// Tells what is worth a look.
+fn warn(recipe: &Recipe) {
+    for finding in recipe.warnings() {
+        log::line(format_args!("{finding}"));
+    }
+}
+
+/// A digest as tables show it.
+fn short(digest: &nii::digest::Digest) -> String {
+    digest.to_string()[..12].to_owned()
+}
+
+/// The JSON of a name and a digest.
+fn named(name: &str, digest: &nii::digest::Digest) -> serde_json::Value {
+    json!({"name": name, "digest": digest})
+}

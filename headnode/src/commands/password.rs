@@ -1,0 +1,52 @@
+//! `headnode hash-password`
+
+use std::io::{self, BufRead as _, IsTerminal as _};
+
+use anyhow::{Context as _, Result, ensure};
+use sha_crypt::{PasswordHasher as _, ShaCrypt};
+use zeroize::Zeroizing;
+
+use crate::output;
+
+/// crypt(5): a SHA-crypt salt has at most 16 characters, and crypt(3) cuts longer ones. sha-crypt's own default makes
+/// 22, and such a hash never matches; 12 bytes make 16.
+const SALT_BYTES: usize = 12;
+
+/// Reads a line from stdin, prints its SHA-512 crypt hash.
+pub(super) fn hash() -> Result<()> {
+    let mut line = Zeroizing::new(String::new());
+    if io::stdin().is_terminal() {
+        eprint!("Password (shown as you type): ");
+    }
+    io::stdin().lock().read_line(&mut line).context("reading the password from stdin")?;
+    let password = line.strip_suffix('\n').unwrap_or(&line);
+    ensure!(!password.is_empty(), "the password is empty");
+    let mut salt = [0; SALT_BYTES];
+    getrandom::fill(&mut salt).context("reading random numbers")?;
+    output::text(&format!("{}\n", crypt(password, &salt)?))
+}
+
+fn crypt(password: &str, salt: &[u8; SALT_BYTES]) -> Result<String> {
+    let hash = ShaCrypt::default()
+        .hash_password_with_salt(password.as_bytes(), salt)
+        .map_err(|error| anyhow::anyhow!("{error}"))?;
+    Ok(hash.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    /// Perl's crypt is the C library's.
+    #[test]
+    fn the_c_library_agrees() {
+        for password in ["camphor", "pässwörd with blanks", &"long".repeat(30)] {
+            let hash = super::crypt(password, b"0123456789ab").unwrap();
+            assert!(hash.starts_with("$6$"), "{hash}");
+            let perl = Command::new("perl")
+                .args(["-e", "print crypt($ARGV[0], $ARGV[1])", password, &hash])
+                .output();
+            assert_eq!(String::from_utf8(perl.unwrap().stdout).unwrap(), hash, "{password}");
+        }
+    }
+}

@@ -1,0 +1,9 @@
+//! DHCP and TFTP, by a dnsmasq that `serve` drives.
+//!
+//! * [`config`]: its configuration and host file, as text.
+//! * [`child`]: the process.
+//! * [`leases`]: who is behind an address.
+
+pub mod child;
+pub mod config;
+pub mod leases;

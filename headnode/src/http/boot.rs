@@ -1,0 +1,117 @@
+//! Boot scripts and tokens.
+
+use std::net::SocketAddr;
+
+use anyhow::Result;
+use axum::extract::{ConnectInfo, Path, Query, State};
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use nii::session::ErrorCode;
+use serde::Deserialize;
+use uuid::Uuid;
+
+use super::answers::Refused;
+use super::{App, mac_of, peer_text};
+use crate::addresses::Mac;
+use crate::cpio;
+use crate::recipe::Recipe;
+use crate::script::{self, Platform};
+use crate::state::State as NodeState;
+use crate::store::attempts::{self, Mint};
+
+/// What iPXE says of itself.
+#[derive(Deserialize)]
+pub struct Who {
+    mac: Option<String>,
+    platform: Option<String>,
+}
+
+/// `GET /boot/script`. Always a script: firmware that gets an error falls through to its next boot device.
+pub async fn script(
+    State(app): State<App>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    Query(who): Query<Who>,
+) -> impl IntoResponse {
+    let Some(mac) = who.mac.as_deref().and_then(mac_of) else { return text(script::who_are_you()) };
+    let platform = if who.platform.as_deref() == Some("efi") { Platform::Efi } else { Platform::Pcbios };
+    text(script_for(&app, &mac, platform, &peer_text(peer)).await.unwrap_or_else(|error| {
+        crate::log::line(format_args!("boot script of {mac}: {error:#}"));
+        script::wait(&mac, "the head node failed at this, its log says more")
+    }))
+}
+
+fn text(script: String) -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "text/plain"), (header::CACHE_CONTROL, "no-store")], script)
+}
+
+async fn script_for(app: &App, mac: &Mac, platform: Platform, peer: &str) -> Result<String> {
+    let Some(node) = app.store.node_by_mac(mac).await? else {
+        app.store.see_stranger(mac, peer).await?;
+        return Ok(script::wait(mac, "this machine is no node yet (headnode node add)"));
+    };
+    app.store.see_node(node.id, peer).await?;
+    let recipe = Recipe::of(&app.store, node).await?;
+    let (node, state) = (&recipe.node, recipe.node.state);
+    if !attempts::may_try(state, recipe.retries_failed()) {
+        return Ok(idle(&recipe, platform, app.local_boot));
+    }
+    let Some(netboot) = &recipe.netboot else {
+        return Ok(script::wait(mac, "its group names no netboot"));
+    };
+    let cap = recipe.document.attempts;
+    Ok(match app.store.mint(node.id, cap, &app.keys).await? {
+        Mint::Attempt(attempt) => {
+            let banner = script::banner(&node.name, attempt.number, cap);
+            crate::log::line(format_args!("{}: {banner}", node.mac));
+            script::install(&recipe, netboot, &attempt.id.to_string(), platform, &banner)
+        }
+        Mint::Parked => {
+            crate::log::line(format_args!("{}: parked: its {cap} attempts are used up", node.name));
+            script::wait(mac, &parked(&node.name))
+        }
+        Mint::NotArmed => script::wait(mac, &not_armed(&node.name)),
+    })
+}
+
+/// The script of a node that is not to be installed now.
+pub fn idle(recipe: &Recipe, platform: Platform, local_boot: bool) -> String {
+    let (name, mac) = (&recipe.node.name, &recipe.node.mac);
+    match recipe.node.state {
+        NodeState::Installed | NodeState::Local => script::local(name, platform, local_boot),
+        NodeState::Parked => script::wait(mac, &parked(name)),
+        NodeState::Failed => script::wait(mac, &format!("{name} failed, see headnode events {name}")),
+        _ => script::wait(mac, &not_armed(name)),
+    }
+}
+
+fn parked(name: &str) -> String {
+    format!("{name} is parked, its attempts are used up (headnode boot install {name})")
+}
+
+fn not_armed(name: &str) -> String {
+    format!("{name} is not armed (headnode boot install {name})")
+}
+
+/// `GET /boot/token/<attempt>`: to the node's own machine only.
+pub async fn token(
+    State(app): State<App>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    Path(attempt): Path<String>,
+) -> Result<Response, Refused> {
+    let attempt: Uuid =
+        attempt.parse().map_err(|_| Refused::new(ErrorCode::NotFound, "this is no attempt's id"))?;
+    let Some(node) = app.store.node_to_get_token(attempt).await? else {
+        return Err(Refused::new(ErrorCode::NotFound, "there is no such attempt, or it has begun or ended"));
+    };
+    if !app.is_behind(&node, peer.ip()).await? {
+        let peer = peer_text(peer);
+        let detail =
+            format!("asked for the token of attempt {attempt} from an address that is not the node's");
+        app.store.notice(&node.name, &peer, "foreign-token-request", &detail).await?;
+        crate::log::line(format_args!("{}: token refused to {peer}, which is not its address", node.name));
+        return Err(Refused::new(ErrorCode::Unauthorized, "this address is not the node's, by lease or ARP"));
+    }
+    let archive = cpio::token(&attempts::token(&app.keys, attempt));
+    let headers = [(header::CONTENT_TYPE, "application/octet-stream"), (header::CACHE_CONTROL, "no-store")];
+    Ok((headers, archive).into_response())
+}

@@ -1,0 +1,117 @@
+//! The two HTTP sides of docs/protocol.md: plain (what firmware and caches read) and TLS (what needs a credential).
+
+mod answers;
+mod boot;
+mod files;
+mod session;
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Result;
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::http::StatusCode;
+use axum::routing::{get, post};
+use tower_http::timeout::TimeoutLayer;
+
+pub use boot::idle;
+pub use files::UEFI_LOADER;
+
+use crate::addresses::Mac;
+use crate::data_dir::DataDir;
+use crate::dhcp::leases::Link;
+use crate::keys::Keys;
+use crate::store::Store;
+use crate::store::inventory::MacProof;
+use crate::store::nodes::Node;
+
+/// A node's spool has a mebibyte; JSON and one more event may add a little.
+const BODY_MAX: usize = 2 << 20;
+/// For the calls whose answer is small. Files take as long as they take.
+const CALL_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// What all calls share.
+#[derive(Clone)]
+pub struct App(Arc<Shared>);
+
+/// See [`App`].
+pub struct Shared {
+    /// The store.
+    pub store: Store,
+    /// The keys.
+    pub keys: Keys,
+    /// The data folder.
+    pub dir: DataDir,
+    /// Who is behind an address.
+    pub link: Link,
+    /// Whether there is a helper that starts UEFI nodes' local disks.
+    pub local_boot: bool,
+    /// Port of the TLS side.
+    pub https_port: u16,
+}
+
+impl std::ops::Deref for App {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.0
+    }
+}
+
+impl App {
+    /// Shares `shared`.
+    pub fn new(shared: Shared) -> Self {
+        Self(Arc::new(shared))
+    }
+
+    /// Whether the machine at `peer` is `node`'s, as far as its network wants that proved.
+    async fn is_behind(&self, node: &Node, peer: IpAddr) -> Result<bool> {
+        if self.store.network(&node.network).await?.mac_proof == MacProof::None {
+            return Ok(true);
+        }
+        Ok(self.link.mac_of(peer.to_canonical())?.as_ref() == Some(&node.mac))
+    }
+}
+
+/// The plain side.
+pub fn plain(app: App) -> Router {
+    let calls = Router::new()
+        .route("/boot/script", get(boot::script))
+        .route("/boot/token/{attempt}", get(boot::token))
+        .route("/api/v1/time", get(session::time))
+        .route("/healthz", get(async || "ok\n"))
+        .layer(timeout());
+    let files = Router::new()
+        .route("/boot/file/{digest}/{name}", get(files::boot))
+        .route("/boot/loader/{name}", get(files::loader))
+        .route("/images/{digest}/{name}", get(files::image));
+    calls.merge(files).fallback(answers::nothing_here).with_state(app)
+}
+
+/// The TLS side.
+pub fn secure(app: App) -> Router {
+    Router::new()
+        .route("/api/v1/session", post(session::open))
+        .route("/api/v1/nii", get(session::nii))
+        .route("/api/v1/events", post(session::events))
+        .layer(DefaultBodyLimit::max(BODY_MAX))
+        .layer(timeout())
+        .fallback(answers::nothing_here)
+        .with_state(app)
+}
+
+fn timeout() -> TimeoutLayer {
+    TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, CALL_TIMEOUT)
+}
+
+/// A peer for the audit log.
+fn peer_text(peer: SocketAddr) -> String {
+    peer.ip().to_canonical().to_string()
+}
+
+/// A MAC from a request.
+fn mac_of(text: &str) -> Option<Mac> {
+    text.parse().ok()
+}

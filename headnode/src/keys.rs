@@ -1,0 +1,278 @@
+//! The keys of a head node: made once, private ones 0600, public ones in `trust.json` for initrds.
+
+use std::fs;
+use std::net::Ipv4Addr;
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result};
+use base64ct::{Base64, Encoding as _};
+use ed25519_dalek::SigningKey;
+use nii::envelope::{Bytes, Certificate, CertificatePayload, Envelope, PublicKey, Purpose};
+use nii::trust::Trust;
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose, SanType};
+use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use time::{Duration, OffsetDateTime};
+use zeroize::Zeroizing;
+
+use crate::clock;
+use crate::data_dir::{DataDir, write_private};
+
+const CA_KEY: &str = "ca.key";
+const CA_CERTIFICATE: &str = "ca.pem";
+const ROOT_KEY: &str = "root.key";
+const NII_KEY: &str = "nii.key";
+const NII_CERTIFICATE: &str = "nii.cert";
+const IMAGE_KEY: &str = "image.key";
+const IMAGE_PUBLIC: &str = "image.pub";
+const TOKEN_KEY: &str = "token.key";
+/// Written last: it says that all others are there.
+const TRUST: &str = "trust.json";
+
+/// Certificates begin a day before they are made: a clock that is set back a little must not end them.
+const SLACK: Duration = Duration::DAY;
+const LIFETIME: Duration = Duration::days(20 * 365);
+
+/// What `serve` works with.
+pub struct Keys {
+    nii: SigningKey,
+    certificate: Certificate,
+    token: Zeroizing<[u8; 32]>,
+}
+
+/// Makes all keys, unless they are there already.
+///
+/// # Errors
+/// When the folder cannot be written or the system has no random numbers.
+pub fn ensure(dir: &DataDir) -> Result<()> {
+    if dir.key(TRUST).exists() {
+        return Ok(());
+    }
+    let start = OffsetDateTime::now_utc().replace_nanosecond(0)? - SLACK;
+    let ca_pem = make_ca(dir, start)?;
+    let root = make_signing_key(dir, ROOT_KEY)?;
+    let online = make_signing_key(dir, NII_KEY)?;
+    let payload = CertificatePayload {
+        key: PublicKey::from(&online),
+        issued_at: clock::now_s(),
+        not_after: u64::try_from((start + LIFETIME).unix_timestamp())?,
+    };
+    let certificate = serde_json::to_vec(&Certificate::issue(&payload, &root)?)?;
+    write_private(&dir.key(NII_CERTIFICATE), &certificate)?;
+    let image = image::sign::SecretKey::generate().context("making the image key")?;
+    write_private(&dir.key(IMAGE_KEY), image.save_text().as_bytes())?;
+    write_private(&dir.key(IMAGE_PUBLIC), image.public().to_string().as_bytes())?;
+    write_private(&dir.key(TOKEN_KEY), Base64::encode_string(&*random()?).as_bytes())?;
+    let trust = Trust {
+        root_keys: vec![PublicKey::from(&root)],
+        image_keys: vec![image.public().line()],
+        ca_pem,
+        time_floor: u64::try_from(start.unix_timestamp())?,
+    };
+    let mut text = serde_json::to_vec_pretty(&trust)?;
+    text.push(b'\n');
+    write_private(&dir.key(TRUST), &text)
+}
+
+/// The text of `trust.json`; nothing in it is secret.
+///
+/// # Errors
+/// When `init` did not run.
+pub fn trust(dir: &DataDir) -> Result<String> {
+    let path = dir.key(TRUST);
+    fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))
+}
+
+/// The key that images are signed with.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn image_key(dir: &DataDir) -> Result<image::sign::SecretKey> {
+    let path = dir.key(IMAGE_KEY);
+    read_secret(&path)?.parse().with_context(|| format!("reading {}", path.display()))
+}
+
+impl Keys {
+    /// Reads what `serve` needs; the root key may be elsewhere.
+    ///
+    /// # Errors
+    /// When a key is missing or broken.
+    pub fn load(dir: &DataDir) -> Result<Self> {
+        let path = dir.key(NII_CERTIFICATE);
+        let certificate = fs::read(&path).with_context(|| format!("reading {}", path.display()))?;
+        Ok(Self {
+            nii: SigningKey::from_bytes(&*read_seed(&dir.key(NII_KEY))?),
+            certificate: serde_json::from_slice(&certificate)
+                .with_context(|| format!("reading {}", path.display()))?,
+            token: read_seed(&dir.key(TOKEN_KEY))?,
+        })
+    }
+
+    /// Signs a payload for `purpose`.
+    pub fn seal(&self, purpose: Purpose, payload: Vec<u8>) -> Envelope {
+        Envelope::seal(purpose, payload, &self.nii, self.certificate.clone())
+    }
+
+    /// A secret of 128 bits in hexadecimal that only this key and `parts` make. Derived, not stored: a token can be
+    /// handed out again while the store has its hash only.
+    pub fn derive(&self, context: &str, parts: &[&[u8]]) -> Zeroizing<String> {
+        let mut hasher = blake3::Hasher::new_keyed(&self.token);
+        for part in [context.as_bytes()].iter().chain(parts) {
+            // With its length, so that no two lists of parts run together to the same bytes.
+            hasher.update(&(part.len() as u64).to_le_bytes()).update(part);
+        }
+        Zeroizing::new(hasher.finalize().to_hex()[..32].to_owned())
+    }
+}
+
+/// The TLS side: a certificate for `addresses`, made anew at each start by the cluster's authority.
+///
+/// # Errors
+/// When the authority's key cannot be read.
+pub fn tls(dir: &DataDir, addresses: &[Ipv4Addr]) -> Result<Arc<rustls::ServerConfig>> {
+    let path = dir.key(CA_KEY);
+    let ca_key =
+        KeyPair::from_pem(&read_secret(&path)?).with_context(|| format!("reading {}", path.display()))?;
+    let start = OffsetDateTime::now_utc() - SLACK;
+    let issuer = Issuer::new(ca_params(start), ca_key);
+    let key = KeyPair::generate()?;
+    let mut params = CertificateParams::default();
+    params.not_before = start;
+    params.not_after = start + LIFETIME;
+    params.distinguished_name.push(DnType::CommonName, "camphor head node");
+    params.subject_alt_names = addresses.iter().map(|ip| SanType::IpAddress((*ip).into())).collect();
+    params.use_authority_key_identifier_extension = true;
+    let certificate = params.signed_by(&key, &issuer).context("making the server's certificate")?;
+    let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
+    let mut config =
+        rustls::ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+            .with_safe_default_protocol_versions()?
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate.der().clone()], key)?;
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(Arc::new(config))
+}
+
+/// The same each time, but for its times: the issuer's name in a server certificate must be the authority's.
+fn ca_params(start: OffsetDateTime) -> CertificateParams {
+    let mut params = CertificateParams::default();
+    params.not_before = start;
+    params.not_after = start + LIFETIME;
+    params.distinguished_name = rcgen::DistinguishedName::new();
+    params.distinguished_name.push(DnType::CommonName, "camphor cluster authority");
+    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    params
+}
+
+fn make_ca(dir: &DataDir, start: OffsetDateTime) -> Result<String> {
+    let key = KeyPair::generate().context("making the authority's key")?;
+    let pem = ca_params(start).self_signed(&key).context("making the authority's certificate")?.pem();
+    write_private(&dir.key(CA_KEY), Zeroizing::new(key.serialize_pem()).as_bytes())?;
+    write_private(&dir.key(CA_CERTIFICATE), pem.as_bytes())?;
+    Ok(pem)
+}
+
+fn make_signing_key(dir: &DataDir, name: &str) -> Result<SigningKey> {
+    let seed = random()?;
+    write_private(&dir.key(name), Zeroizing::new(Base64::encode_string(&*seed)).as_bytes())?;
+    Ok(SigningKey::from_bytes(&seed))
+}
+
+fn random() -> Result<Zeroizing<[u8; 32]>> {
+    let mut bytes = Zeroizing::new([0; 32]);
+    getrandom::fill(&mut *bytes).context("reading random numbers")?;
+    Ok(bytes)
+}
+
+fn read_secret(path: &Path) -> Result<Zeroizing<String>> {
+    fs::read_to_string(path).map(Zeroizing::new).with_context(|| format!("reading {}", path.display()))
+}
+
+fn read_seed(path: &Path) -> Result<Zeroizing<[u8; 32]>> {
+    let mut seed = Zeroizing::new([0; 32]);
+    Base64::decode(read_secret(path)?.trim(), &mut *seed)
+        .ok()
+        .filter(|bytes| bytes.len() == 32)
+        .with_context(|| format!("{} is not the base64 of 32 bytes", path.display()))?;
+    Ok(seed)
+}
+
+/// Bytes of JSON that go to a node, signed.
+pub fn seal_json(keys: &Keys, purpose: Purpose, payload: &impl serde::Serialize) -> Result<Envelope> {
+    Ok(keys.seal(purpose, serde_json::to_vec(payload)?))
+}
+
+/// The part of a secret that the store keeps.
+pub fn hash(secret: &str) -> blake3::Hash {
+    blake3::hash(secret.as_bytes())
+}
+
+/// A hash as the store kept it; `None` if it is none.
+pub fn stored_hash(bytes: &[u8]) -> Option<blake3::Hash> {
+    blake3::Hash::from_slice(bytes).ok()
+}
+
+/// An ephemeral key as [`Keys::derive`] takes it.
+pub fn key_bytes(key: PublicKey) -> Vec<u8> {
+    Bytes::from(key).0
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    fn fresh() -> (tempfile::TempDir, DataDir) {
+        let scratch = tempfile::tempdir().unwrap();
+        let dir = DataDir::create(&scratch.path().join("data")).unwrap();
+        ensure(&dir).unwrap();
+        (scratch, dir)
+    }
+
+    #[test]
+    fn nodes_with_the_trust_file_obey_its_envelopes() {
+        let (_scratch, dir) = fresh();
+        let trust: Trust = serde_json::from_str(&trust(&dir).unwrap()).unwrap();
+        fs::remove_file(dir.key(ROOT_KEY)).unwrap();
+        let envelope = Keys::load(&dir).unwrap().seal(Purpose::Time, b"now".to_vec());
+        assert_eq!(envelope.open(Purpose::Time, &trust.root_keys, clock::now_s()).unwrap(), b"now");
+        assert!(trust.time_floor <= clock::now_s() && trust.time_floor + 2 * 86400 > clock::now_s());
+        let key: image::sign::PublicKey = trust.image_keys[0].parse().unwrap();
+        let signature = image_key(&dir).unwrap().sign(b"manifest", "x");
+        key.verify(b"manifest", &signature).unwrap();
+    }
+
+    #[test]
+    fn made_once_and_private() {
+        let (_scratch, dir) = fresh();
+        let before = trust(&dir).unwrap();
+        ensure(&dir).unwrap();
+        assert_eq!(trust(&dir).unwrap(), before);
+        for file in fs::read_dir(dir.key("")).unwrap() {
+            let file = file.unwrap();
+            assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600, "{:?}", file.path());
+            let text = fs::read_to_string(file.path()).unwrap();
+            assert!(
+                file.path().extension().unwrap() == "key" || !text.contains("PRIVATE"),
+                "{:?}",
+                file.path()
+            );
+        }
+    }
+
+    #[test]
+    fn derived_secrets_differ_by_every_part() {
+        let (_scratch, dir) = fresh();
+        let keys = Keys::load(&dir).unwrap();
+        let secrets = [
+            keys.derive("token", &[b"ab", b"c"]),
+            keys.derive("token", &[b"a", b"bc"]),
+            keys.derive("session", &[b"ab", b"c"]),
+        ];
+        assert!(secrets.iter().all(|secret| secret.len() == 32));
+        assert!(secrets[0] != secrets[1] && secrets[0] != secrets[2] && secrets[1] != secrets[2]);
+        assert_eq!(secrets[0], Keys::load(&dir).unwrap().derive("token", &[b"ab", b"c"]));
+    }
+}

@@ -1,0 +1,97 @@
+//! What commands print on stdout: columns for people, JSON for programs.
+
+use std::io::{self, Write as _};
+
+use anyhow::{Context as _, Result};
+use serde_json::Value;
+
+use crate::cli::Output;
+use crate::log;
+
+/// A list: what its columns are, and each row as columns and as JSON.
+pub struct List {
+    columns: &'static [&'static str],
+    rows: Vec<Vec<String>>,
+    json: Vec<Value>,
+}
+
+impl List {
+    /// An empty list.
+    pub fn new(columns: &'static [&'static str]) -> Self {
+        Self { columns, rows: Vec::new(), json: Vec::new() }
+    }
+
+    /// Adds a row.
+    pub fn push(&mut self, row: Vec<String>, json: Value) {
+        self.rows.push(row);
+        self.json.push(json);
+    }
+
+    /// Prints it.
+    ///
+    /// # Errors
+    /// When stdout is gone.
+    pub fn print(self, output: Output) -> Result<()> {
+        match output {
+            Output::Json => json(&Value::Array(self.json)),
+            Output::Table => text(&table(self.columns, &self.rows)),
+        }
+    }
+}
+
+/// Prints JSON.
+///
+/// # Errors
+/// When stdout is gone.
+pub fn json(value: &Value) -> Result<()> {
+    text(&format!("{value:#}\n"))
+}
+
+/// Prints text as it is.
+///
+/// # Errors
+/// When stdout is gone.
+pub fn text(text: &str) -> Result<()> {
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).context("writing to stdout")
+}
+
+/// The text of an absent value.
+pub fn or_dash(value: Option<impl ToString>) -> String {
+    value.map_or_else(|| "-".to_owned(), |value| value.to_string())
+}
+
+fn table(columns: &[&str], rows: &[Vec<String>]) -> String {
+    let heading: Vec<String> = columns.iter().map(|column| column.to_uppercase()).collect();
+    let rows: Vec<Vec<String>> = std::iter::once(heading)
+        .chain(rows.iter().map(|row| row.iter().map(|cell| one_line(cell)).collect()))
+        .collect();
+    let width =
+        |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();
+    let widths: Vec<usize> = (0..columns.len()).map(|column| width(column).unwrap_or(0)).collect();
+    let mut out = String::new();
+    for row in &rows {
+        let cells: Vec<String> =
+            row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect();
+        out.push_str(cells.join("  ").trim_end());
+        out.push('\n');
+    }
+    out
+}
+
+fn one_line(cell: &str) -> String {
+    log::printable(cell).replace('\n', " ")
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn columns_line_up() {
+        let rows =
+            [vec!["n1".to_owned(), "10.1.0.1".to_owned()], vec!["node-2".to_owned(), "-\x1b[0m".to_owned()]];
+        assert_eq!(
+            super::table(&["name", "ip"], &rows),
+            "NAME    IP\nn1      10.1.0.1\nnode-2  -\\u{1b}[0m\n"
+        );
+    }
+}

@@ -1,0 +1,120 @@
+//! How far a node is, boiled down from its events as they come: what `status` shows.
+
+use nii::event::Body;
+use serde::{Deserialize, Serialize};
+
+/// A node's programs end their steps themselves at the deadline; the report of it may take a little longer.
+const GRACE_MS: i64 = 30_000;
+/// From a beginning to the first step, and between two steps, no deadline runs.
+const BETWEEN_MS: i64 = 120_000;
+
+/// How far an attempt is. Times are milliseconds since 1970.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Report {
+    /// The step that was last started.
+    pub step: Option<Step>,
+    /// Bytes done and in all, of a step that says so.
+    pub progress: Option<Progress>,
+    /// First cause of the failure.
+    pub error: Option<String>,
+    /// Without another word until then the node is lost.
+    pub due: Option<i64>,
+}
+
+/// A step.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Step {
+    /// Its name.
+    pub name: String,
+    /// Its number, from 1.
+    pub number: u32,
+    /// How many there are.
+    pub of: u32,
+}
+
+/// How far a step is, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Progress {
+    /// Done so far.
+    pub done: u64,
+    /// The whole.
+    pub total: u64,
+}
+
+impl Report {
+    /// Of an attempt that began at `now`.
+    pub fn begun(now: i64) -> Self {
+        Self { due: Some(now + BETWEEN_MS), ..Self::default() }
+    }
+
+    /// Takes in an event that came at `now`.
+    pub fn absorb(&mut self, body: &Body, now: i64) {
+        match body {
+            Body::StepStarted { step, number, of, deadline_s } => {
+                self.step = Some(Step { name: step.clone(), number: *number, of: *of });
+                self.progress = None;
+                self.due = Some(now + i64::from(*deadline_s) * 1000 + GRACE_MS);
+            }
+            Body::StepFinished { .. } => self.due = Some(now + BETWEEN_MS),
+            Body::Progress { done, total, .. } => {
+                self.progress = Some(Progress { done: *done, total: *total });
+                self.due = self.due.max(Some(now + GRACE_MS));
+            }
+            Body::Failed(failure) => {
+                self.error = Some(failure.cause.join(": "));
+                self.due = None;
+            }
+            Body::Installed { .. } => *self = Self { step: self.step.take(), ..Self::default() },
+            Body::Facts { .. } | Body::Warning { .. } => {}
+        }
+    }
+
+    /// Whether the node should have been heard of by now.
+    pub fn is_lost(&self, now: i64) -> bool {
+        self.due.is_some_and(|due| now > due)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn started(deadline_s: u32) -> Body {
+        Body::StepStarted { step: "unpack".into(), number: 7, of: 12, deadline_s }
+    }
+
+    #[test]
+    fn a_started_step_without_its_end_is_lost() {
+        let mut report = Report::begun(0);
+        assert!(!report.is_lost(BETWEEN_MS) && report.is_lost(BETWEEN_MS + 1));
+        report.absorb(&started(600), 0);
+        assert!(!report.is_lost(600_000 + GRACE_MS) && report.is_lost(600_000 + GRACE_MS + 1));
+        report.absorb(&Body::Progress { step: "unpack".into(), done: 1, total: 2 }, 10_000);
+        assert!(report.is_lost(600_000 + GRACE_MS + 1), "progress does not shorten or stretch the deadline");
+        report.absorb(&Body::Progress { step: "unpack".into(), done: 2, total: 2 }, 629_000);
+        assert!(!report.is_lost(600_000 + GRACE_MS + 1), "but whoever makes progress is there");
+        assert_eq!(report.progress, Some(Progress { done: 2, total: 2 }));
+    }
+
+    #[test]
+    fn an_end_is_an_end() {
+        let ends = [
+            Body::Installed { arming: uuid::Uuid::nil(), peak_kib: 1, image_bytes: 1 },
+            Body::Failed(nii::event::Failure {
+                step: "unpack".into(),
+                op: None,
+                cause: vec!["unpacking".into(), "no space left".into()],
+                hint: None,
+                log_tail: Vec::new(),
+            }),
+        ];
+        for end in ends {
+            let mut report = Report::begun(0);
+            report.absorb(&started(1), 0);
+            report.absorb(&end, 1);
+            assert!(!report.is_lost(i64::MAX));
+            assert_eq!(report.step.unwrap().name, "unpack");
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! iPXE scripts (ipxe.org/scripting, ipxe.org/cmd). Pure: what a node is told, by its state and firmware.
+//!
+//! Written for the iPXE of 2019 that distributions ship: no HTTPS, and under UEFI the kernel finds its initrds by
+//! the `initrd=` names on its command line only.
+
+use clap::ValueEnum;
+use serde::Deserialize;
+
+use crate::addresses::Mac;
+use crate::recipe::Recipe;
+use crate::store::inventory::Netboot;
+
+/// A node's firmware, as iPXE's `${platform}` says it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Platform {
+    /// BIOS.
+    #[default]
+    Pcbios,
+    /// UEFI.
+    Efi,
+}
+
+/// Path of the script; iPXE asks again by it, and by this path's own host.
+pub const PATH: &str = "/boot/script";
+/// What follows [`PATH`], in iPXE's words. No colons (hence `hexhyp`): in a relative URL the first one would end a scheme.
+pub const QUERY: &str = "?mac=${netX/mac:hexhyp}&uuid=${uuid}&platform=${platform}";
+/// The helper that starts a UEFI node's local disk.
+pub const LOCAL_BOOT: &str = "localboot.efi";
+
+const POLL_S: u32 = 10;
+const RETRY_S: u32 = 3;
+
+/// An install (or a diskless boot): kernel, initrd, and the token as a second initrd.
+///
+/// `token` is the URL's last part: an attempt's id, or what `boot show` has in its place.
+pub fn install(recipe: &Recipe, netboot: &Netboot, token: &str, platform: Platform, banner: &str) -> String {
+    let http = recipe.http();
+    let mut arguments = vec![format!("camphor.head={http}"), format!("BOOTIF={}", recipe.node.mac.bootif())];
+    if platform == Platform::Efi {
+        arguments.extend(["initrd=initrd.img".into(), "initrd=token".into()]);
+    }
+    arguments.extend(recipe.document.netboot_args.iter().cloned());
+    let Netboot { kernel, initrd, .. } = netboot;
+    format!(
+        "#!ipxe\n\
+         echo camphor: {banner}\n\
+         kernel --name vmlinuz {http}/boot/file/{kernel}/vmlinuz {arguments} || goto again\n\
+         initrd --name initrd.img {http}/boot/file/{initrd}/initrd.img || goto again\n\
+         initrd --name token {http}/boot/token/{token} || goto again\n\
+         boot || goto again\n\
+         :again\n\
+         imgfree\n\
+         echo camphor: that did not work; asking again in {RETRY_S} s\n\
+         {}",
+        ask_again(RETRY_S),
+        arguments = arguments.join(" "),
+    )
+}
+
+/// What an attempt's banner says.
+pub fn banner(node: &str, number: u32, cap: u32) -> String {
+    format!("installing {node}, attempt {number} of {cap}")
+}
+
+/// The local disk. `helper`: whether the head node has [`LOCAL_BOOT`].
+pub fn local(node: &str, platform: Platform, helper: bool) -> String {
+    let boot = match platform {
+        Platform::Pcbios => "sanboot --no-describe --drive 0x80 || exit\n".to_owned(),
+        Platform::Efi if helper => format!("chain /boot/loader/{LOCAL_BOOT} || exit\nexit\n"),
+        Platform::Efi => "exit\n".to_owned(),
+    };
+    format!("#!ipxe\necho camphor: {node} boots its local disk\n{boot}")
+}
+
+/// Nothing to boot: say why, and ask again.
+pub fn wait(mac: &Mac, why: &str) -> String {
+    let ask_again = ask_again(POLL_S);
+    format!("#!ipxe\n:again\necho camphor: {mac}: {why}; asking again in {POLL_S} s\n{ask_again}")
+}
+
+/// For who did not say who it is: a DHCP server that does not pass iPXE's `${…}` on gives the bare path.
+pub fn who_are_you() -> String {
+    format!("#!ipxe\n:again\n{}", ask_again(1))
+}
+
+/// Goes on at the label `again` if the head node is away.
+fn ask_again(seconds: u32) -> String {
+    format!("sleep {seconds}\nchain --replace --autofree {PATH}{QUERY} || goto again\n")
+}

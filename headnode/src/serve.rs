@@ -1,0 +1,257 @@
+//! `headnode serve`: both HTTP sides, dnsmasq, and an eye on the store.
+
+use std::fs;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use axum::Router;
+use axum_server::Handle;
+use axum_server::tls_rustls::RustlsConfig;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+
+use crate::cli;
+use crate::data_dir::DataDir;
+use crate::dhcp::child::{self, Dnsmasq};
+use crate::dhcp::config::{self, BIOS_LOADER, Files, Managed};
+use crate::dhcp::leases::Link;
+use crate::http::{self, App, Shared, UEFI_LOADER};
+use crate::keys::{self, Keys};
+use crate::localboot;
+use crate::log;
+use crate::recipe::{HTTP_PORT, HTTPS_PORT};
+use crate::script::LOCAL_BOOT;
+use crate::store::Store;
+use crate::store::inventory::{Dhcp, Network};
+
+/// How often the store is looked at: a pragma that reads one page.
+const LOOK: Duration = Duration::from_millis(500);
+/// Who has said nothing for so long after connecting is not served.
+const FIRST_REQUEST: Duration = Duration::from_secs(30);
+/// What a running transfer gets at the end.
+const FAREWELL: Duration = Duration::from_secs(2);
+/// Where distributions have iPXE: Debian, Red Hat.
+const IPXE_DIRS: [&str; 2] = ["/usr/lib/ipxe", "/usr/share/ipxe"];
+/// iPXE's names by distribution, the first that is there.
+const IPXE_UEFI: [&str; 3] = ["snponly.efi", "ipxe-snponly-x86_64.efi", "ipxe.efi"];
+
+type Web = JoinSet<Result<()>>;
+
+/// Runs until it is told to end.
+///
+/// # Errors
+/// When something cannot be started, or a listener breaks.
+pub async fn run(dir: &DataDir, store: Store, options: &cli::Serve) -> Result<()> {
+    let networks = store.networks().await?;
+    let ours: Vec<Ipv4Addr> = networks.iter().map(|network| network.address).collect();
+    let listen = if options.listen.is_empty() { &ours } else { &options.listen };
+    ensure!(
+        !listen.is_empty(),
+        "there is no network to serve: add one with `headnode network add`, or use --listen"
+    );
+    let local_boot = boot_files(dir, options.ipxe_dir.as_deref());
+    let ports = (store.port("http-port", HTTP_PORT).await?, store.port("https-port", HTTPS_PORT).await?);
+    let app = App::new(Shared {
+        store: store.clone(),
+        keys: Keys::load(dir)?,
+        dir: dir.clone(),
+        link: Link { leases: dir.run("leases"), arp: PathBuf::from("/proc/net/arp") },
+        local_boot,
+        https_port: ports.1,
+    });
+    let tls = keys::tls(dir, &[ours.as_slice(), listen].concat())?;
+    let handle = Handle::new();
+    let mut web = listeners(listen, ports, &app, tls, &handle)?;
+
+    let managed = managed(&networks)?;
+    let hosts = Hosts { path: dir.run("hosts"), reload: Notify::new() };
+    hosts.update(&store).await?;
+    let dnsmasq = configure_dnsmasq(dir, &managed, ports.0, &options.dnsmasq)?;
+    let mut running = match &dnsmasq {
+        Some(dnsmasq) => Some(dnsmasq.start().await?),
+        None => None,
+    };
+    log::line(format_args!("{}", ready(listen, ports, &managed)));
+    let outcome = tokio::select! {
+        () = keep(dnsmasq.as_ref(), running.as_mut(), &hosts.reload) => Ok(()),
+        outcome = watch(&store, &hosts, &networks) => outcome,
+        outcome = web.join_next() => outcome.context("nothing is served")?.context("serving")?,
+        name = asked_to_end() => name.map(|name| log::line(format_args!("{name}: ending"))),
+    };
+    handle.graceful_shutdown(Some(FAREWELL));
+    if let Some(running) = running {
+        running.stop().await;
+    }
+    while web.join_next().await.is_some() {}
+    outcome
+}
+
+async fn keep(dnsmasq: Option<&Dnsmasq>, running: Option<&mut child::Running>, reload: &Notify) {
+    match dnsmasq.zip(running) {
+        Some((dnsmasq, running)) => dnsmasq.keep(running, reload).await,
+        None => std::future::pending().await,
+    }
+}
+
+fn ready(listen: &[Ipv4Addr], (http, https): (u16, u16), managed: &[Managed]) -> String {
+    let urls = listen.iter().map(|ip| format!("http://{ip}:{http} https://{ip}:{https}"));
+    let interfaces: Vec<&str> = managed.iter().map(|managed| managed.network.interface.as_str()).collect();
+    let dhcp =
+        if interfaces.is_empty() { String::new() } else { format!(" dhcp on {}", interfaces.join(", ")) };
+    format!("serving {}{dhcp}", urls.collect::<Vec<_>>().join(" "))
+}
+
+/// Binds all addresses before it serves any.
+fn listeners(
+    addresses: &[Ipv4Addr],
+    (http, https): (u16, u16),
+    app: &App,
+    tls: Arc<rustls::ServerConfig>,
+    handle: &Handle<SocketAddr>,
+) -> Result<Web> {
+    let bind = |ip: &Ipv4Addr, port: u16| -> Result<TcpListener> {
+        let listener = TcpListener::bind((*ip, port)).with_context(|| format!("listening on {ip}:{port}"))?;
+        listener.set_nonblocking(true)?;
+        Ok(listener)
+    };
+    let mut bound = Vec::new();
+    for ip in addresses {
+        bound.push((bind(ip, http)?, bind(ip, https)?));
+    }
+    let mut web = Web::new();
+    let make = |router: Router| router.into_make_service_with_connect_info::<SocketAddr>();
+    for (plain, secure) in bound {
+        let plain = axum_server::from_tcp(plain)?.handle(handle.clone()).first_request_timeout(FIRST_REQUEST);
+        let service = make(http::plain(app.clone()));
+        web.spawn(async move { plain.serve(service).await.context("serving plain HTTP") });
+        let secure = axum_server::from_tcp_rustls(secure, RustlsConfig::from_config(tls.clone()))?
+            .handle(handle.clone())
+            .first_request_timeout(FIRST_REQUEST);
+        let service = make(http::secure(app.clone()));
+        web.spawn(async move { secure.serve(service).await.context("serving TLS") });
+    }
+    Ok(web)
+}
+
+/// Fills the TFTP root. Whether there is a helper for UEFI nodes' local disks.
+fn boot_files(dir: &DataDir, ipxe: Option<&Path>) -> bool {
+    let tftp = dir.run("tftp");
+    let dirs: Vec<&Path> = ipxe.map_or_else(|| IPXE_DIRS.iter().map(Path::new).collect(), |dir| vec![dir]);
+    for (target, names) in [(BIOS_LOADER, &[BIOS_LOADER][..]), (UEFI_LOADER, &IPXE_UEFI[..])] {
+        let mut candidates = dirs.iter().flat_map(|dir| names.iter().map(move |name| dir.join(name)));
+        let copied = match candidates.find(|path| path.is_file()) {
+            Some(found) => {
+                fs::create_dir_all(&tftp).and_then(|()| fs::copy(found, tftp.join(target))).is_ok()
+            }
+            None => false,
+        };
+        if !copied {
+            log::line(format_args!(
+                "no {target} from {}: install your distribution's iPXE (Debian: ipxe) or give --ipxe-dir; \
+                 machines without an iPXE of their own cannot boot",
+                dirs.iter().map(|dir| dir.display().to_string()).collect::<Vec<_>>().join(" or ")
+            ));
+        }
+    }
+    match localboot::make(&tftp.join(LOCAL_BOOT)) {
+        Ok(()) => true,
+        Err(error) => {
+            log::line(format_args!(
+                "{error:#}: installed UEFI nodes will start their disk slowly (docs/headnode.md, Local boot)"
+            ));
+            false
+        }
+    }
+}
+
+fn managed(networks: &[Network]) -> Result<Vec<Managed>> {
+    let managed = networks.iter().filter(|network| network.dhcp == Dhcp::Managed);
+    // Absent where the kernel has no IPv6.
+    let if_inet6 = fs::read_to_string("/proc/net/if_inet6").unwrap_or_default();
+    let managed = managed.map(|network| {
+        let prefixes = config::prefixes(&if_inet6, &network.interface);
+        if prefixes.is_empty() {
+            log::line(format_args!(
+                "{0} has no IPv6 address of its own, so iPXE waits 13 s for a router at each boot; \
+                 `ip address add fd77::1/64 dev {0}` before the start ends that",
+                network.interface
+            ));
+        }
+        Ok(Managed { network: network.clone(), prefixes })
+    });
+    managed.collect()
+}
+
+fn configure_dnsmasq(
+    dir: &DataDir,
+    managed: &[Managed],
+    http_port: u16,
+    program: &Path,
+) -> Result<Option<Dnsmasq>> {
+    if managed.is_empty() {
+        return Ok(None);
+    }
+    let (tftp, hosts, leases) = (dir.run("tftp"), dir.run("hosts"), dir.run("leases"));
+    let files = Files { tftp: &tftp, hosts: &hosts, leases: &leases, user: "root" };
+    let config = dir.run("dnsmasq.conf");
+    fs::write(&config, config::dnsmasq(managed, files, http_port))
+        .with_context(|| format!("writing {}", config.display()))?;
+    let program = child::find(program).with_context(|| {
+        format!(
+            "there is no {}: install it (Debian: dnsmasq-base), or use --dhcp external",
+            program.display()
+        )
+    })?;
+    Ok(Some(Dnsmasq { program, config }))
+}
+
+/// dnsmasq's host file.
+struct Hosts {
+    path: PathBuf,
+    reload: Notify,
+}
+
+impl Hosts {
+    /// Writes it if the nodes changed.
+    async fn update(&self, store: &Store) -> Result<()> {
+        let text = config::hosts(&store.nodes().await?);
+        if fs::read_to_string(&self.path).is_ok_and(|old| old == text) {
+            return Ok(());
+        }
+        let fresh = self.path.with_extension("new");
+        fs::write(&fresh, text)
+            .and_then(|()| fs::rename(&fresh, &self.path))
+            .with_context(|| format!("writing {}", self.path.display()))?;
+        self.reload.notify_one();
+        Ok(())
+    }
+}
+
+/// Follows changes that commands make in the store.
+async fn watch(store: &Store, hosts: &Hosts, networks: &[Network]) -> Result<()> {
+    let mut watch = store.watch().await?;
+    let mut told = false;
+    loop {
+        if watch.changed().await? {
+            hosts.update(store).await?;
+            if !told && store.networks().await? != networks {
+                log::line(format_args!("the networks changed: restart `headnode serve` to serve them"));
+                told = true;
+            }
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+async fn asked_to_end() -> Result<&'static str> {
+    let mut terminate = signal(SignalKind::terminate()).context("waiting for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("waiting for SIGINT")?;
+    tokio::select! {
+        _ = terminate.recv() => Ok("SIGTERM"),
+        _ = interrupt.recv() => Ok("SIGINT"),
+    }
+}

@@ -1,0 +1,374 @@
+//! Armings, attempts and sessions (CONTRACTS: an admin arms; each boot of an armed node is an attempt; its one-time
+//! token is traded for a session, bound to the node's ephemeral key).
+
+use anyhow::{Context as _, Result};
+use nii::envelope::PublicKey;
+use sqlx::Row as _;
+use sqlx::sqlite::SqliteRow;
+use uuid::Uuid;
+
+use super::nodes::{Node, Notice, notice, transition};
+use super::{Store, Write, parsed, parsed_option};
+use crate::addresses::Mac;
+use crate::clock;
+use crate::keys::{self, Keys};
+use crate::report::Report;
+use crate::state::{Cause, State};
+
+/// An unused token ends after this time.
+const TOKEN_MS: i64 = 30 * 60 * 1000;
+
+/// A boot's try at an arming.
+#[derive(Clone, Debug)]
+pub struct Attempt {
+    /// Its id.
+    pub id: Uuid,
+    /// The arming that it tries to carry out.
+    pub arming: Uuid,
+    /// 1, 2, 3, … since the arming last went well.
+    pub number: u32,
+    /// When it was made, milliseconds since 1970.
+    pub minted_at: i64,
+    /// When its token was traded.
+    pub begun_at: Option<i64>,
+    /// What the node said since.
+    pub report: Report,
+}
+
+/// What a boot of an armed node gets.
+#[derive(Clone, Debug)]
+pub enum Mint {
+    /// This attempt.
+    Attempt(Attempt),
+    /// Nothing: the arming's attempts are used up.
+    Parked,
+    /// Nothing: the node is not armed.
+    NotArmed,
+}
+
+/// What a node gets for a token.
+#[derive(Clone, Debug)]
+pub enum Begin {
+    /// A session.
+    Session(Box<Session>),
+    /// Nothing: the token is another key's already.
+    Replay,
+    /// Nothing: unknown, wrong or ended. Which of them goes to the audit log only.
+    Refused,
+}
+
+/// An open session.
+#[derive(Clone, Debug)]
+pub struct Session {
+    /// The node.
+    pub node: Node,
+    /// Its arming.
+    pub arming: Uuid,
+    /// Its attempt.
+    pub attempt: Uuid,
+    /// The boot that opened it.
+    pub boot_id: Uuid,
+}
+
+/// What a node shows to get a session.
+#[derive(Clone, Debug)]
+pub struct Claim<'a> {
+    /// The MAC that it says it has.
+    pub mac: &'a Mac,
+    /// The token's hash.
+    pub token: blake3::Hash,
+    /// Its ephemeral key.
+    pub key: PublicKey,
+    /// Its boot.
+    pub boot_id: Uuid,
+    /// Its IP address.
+    pub peer: &'a str,
+}
+
+/// The one-time token of an attempt.
+pub fn token(keys: &Keys, attempt: Uuid) -> zeroize::Zeroizing<String> {
+    keys.derive("token", &[attempt.as_bytes()])
+}
+
+/// The session of an attempt and an ephemeral key.
+pub fn session(keys: &Keys, attempt: Uuid, key: PublicKey) -> zeroize::Zeroizing<String> {
+    keys.derive("session", &[attempt.as_bytes(), &keys::key_bytes(key)])
+}
+
+impl Attempt {
+    fn of(row: &SqliteRow) -> Result<Self> {
+        Ok(Self {
+            id: parsed(row, "id")?,
+            arming: parsed(row, "arming")?,
+            number: row.try_get("number")?,
+            minted_at: row.try_get("minted_at")?,
+            begun_at: row.try_get("begun_at")?,
+            report: serde_json::from_str(row.try_get("report")?)
+                .context("reading column report of the store")?,
+        })
+    }
+
+    /// Whether its token may still be given out and traded.
+    pub fn is_fresh(&self) -> bool {
+        self.begun_at.is_none() && clock::now_ms() < self.minted_at + TOKEN_MS
+    }
+}
+
+/// The last attempt of a node's arming, ended or not.
+const OF_NODE: &str = "SELECT attempts.* FROM attempts JOIN armings ON armings.id = attempts.arming
+     WHERE armings.node = ? AND armings.ended_at IS NULL ORDER BY attempts.minted_at DESC, attempts.rowid DESC LIMIT 1";
+
+async fn end_arming(write: &mut Write, node: i64) -> Result<()> {
+    let now = clock::now_ms();
+    sqlx::query(
+        "UPDATE attempts SET ended_at = ?1 WHERE ended_at IS NULL
+         AND arming IN (SELECT id FROM armings WHERE node = ?2 AND ended_at IS NULL)",
+    )
+    .bind(now)
+    .bind(node)
+    .execute(&mut **write)
+    .await?;
+    sqlx::query("UPDATE armings SET ended_at = ? WHERE node = ? AND ended_at IS NULL")
+        .bind(now)
+        .bind(node)
+        .execute(&mut **write)
+        .await?;
+    Ok(())
+}
+
+impl Store {
+    /// Arms a node: a new arming, which ends the one before with its attempts and sessions.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub async fn arm(&self, node: &Node, actor: &str) -> Result<Uuid> {
+        let id = Uuid::new_v4();
+        let mut write = self.write().await?;
+        end_arming(&mut write, node.id).await?;
+        sqlx::query("INSERT INTO armings (id, node, armed_at) VALUES (?, ?, ?)")
+            .bind(id.to_string())
+            .bind(node.id)
+            .bind(clock::now_ms())
+            .execute(&mut *write)
+            .await?;
+        transition(&mut write, node.id, Cause::Arm, actor, &format!("arming {id}")).await?;
+        write.commit().await?;
+        Ok(id)
+    }
+
+    /// Lets a node boot its local disk; ends its arming.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub async fn boot_local(&self, node: &Node, actor: &str) -> Result<()> {
+        let mut write = self.write().await?;
+        end_arming(&mut write, node.id).await?;
+        transition(&mut write, node.id, Cause::BootLocal, actor, "").await?;
+        Ok(write.commit().await?)
+    }
+
+    /// The attempt of this boot: the present one while it has not begun (iPXE asks again), else a new one that ends
+    /// the one before.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub async fn mint(&self, node: i64, cap: u32, keys: &Keys) -> Result<Mint> {
+        let mut write = self.write().await?;
+        let arming = sqlx::query("SELECT id, tries FROM armings WHERE node = ? AND ended_at IS NULL")
+            .bind(node)
+            .fetch_optional(&mut *write)
+            .await?;
+        let Some(arming) = arming else { return Ok(Mint::NotArmed) };
+        let present = sqlx::query(OF_NODE).bind(node).fetch_optional(&mut *write).await?;
+        if let Some(attempt) = present.as_ref().map(Attempt::of).transpose()?
+            && attempt.is_fresh()
+        {
+            return Ok(Mint::Attempt(attempt));
+        }
+        let tries: u32 = arming.try_get("tries")?;
+        if tries >= cap {
+            end_arming(&mut write, node).await?;
+            let detail = format!("{tries} of {cap} attempts used up");
+            transition(&mut write, node, Cause::Exhausted, "server", &detail).await?;
+            write.commit().await?;
+            return Ok(Mint::Parked);
+        }
+        let attempt = new_attempt(&mut write, parsed(&arming, "id")?, tries + 1, keys).await?;
+        write.commit().await?;
+        Ok(Mint::Attempt(attempt))
+    }
+
+    /// The last attempt of a node's present arming.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn last_attempt(&self, node: i64) -> Result<Option<Attempt>> {
+        let row = sqlx::query(OF_NODE).bind(node).fetch_optional(&self.pool).await?;
+        row.as_ref().map(Attempt::of).transpose()
+    }
+
+    /// A node's present arming and how many attempts it has had since it last went well.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn arming(&self, node: i64) -> Result<Option<(Uuid, u32)>> {
+        let row = sqlx::query("SELECT id, tries FROM armings WHERE node = ? AND ended_at IS NULL")
+            .bind(node)
+            .fetch_optional(&self.pool)
+            .await?;
+        row.map(|row| Ok((parsed(&row, "id")?, row.try_get("tries")?))).transpose()
+    }
+
+    /// The node whose attempt this is, while the attempt's token may be given out.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn node_to_get_token(&self, attempt: Uuid) -> Result<Option<Node>> {
+        let row = sqlx::query(
+            "SELECT attempts.*, nodes.name AS node_name FROM attempts
+             JOIN armings ON armings.id = attempts.arming JOIN nodes ON nodes.id = armings.node
+             WHERE attempts.id = ? AND attempts.ended_at IS NULL",
+        )
+        .bind(attempt.to_string())
+        .fetch_optional(&self.pool)
+        .await?;
+        let Some(row) = row else { return Ok(None) };
+        if !Attempt::of(&row)?.is_fresh() {
+            return Ok(None);
+        }
+        self.node(row.try_get("node_name")?).await.map(Some)
+    }
+
+    /// Trades a token. The first trade begins the attempt and binds it to the key; the same key may ask again.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub async fn begin(&self, claim: &Claim<'_>, keys: &Keys) -> Result<Begin> {
+        let Some(node) = self.node_by_mac(claim.mac).await? else {
+            return self.refuse(claim, claim.mac.as_str(), "no node has this MAC address").await;
+        };
+        let mut write = self.write().await?;
+        let row = sqlx::query(OF_NODE).bind(node.id).fetch_optional(&mut *write).await?;
+        let Some(row) = row else {
+            drop(write);
+            return self.refuse(claim, &node.name, "the node has no attempt").await;
+        };
+        let attempt = Attempt::of(&row)?;
+        let ended = row.try_get::<Option<i64>, _>("ended_at")?.is_some();
+        // blake3's comparison takes the same time wherever the hashes differ.
+        let right = keys::stored_hash(row.try_get("token")?).is_some_and(|token| token == claim.token);
+        let bound: Option<Vec<u8>> = row.try_get("key")?;
+        let key = keys::key_bytes(claim.key);
+        let session = Session {
+            arming: attempt.arming,
+            attempt: attempt.id,
+            boot_id: claim.boot_id,
+            node: node.clone(),
+        };
+        let why = match bound {
+            _ if !right => "the token is not the one of the node's present attempt",
+            _ if ended => "the attempt has ended",
+            Some(bound) if bound == key => return Ok(Begin::Session(Box::new(session))),
+            Some(_) => {
+                let detail = format!("attempt {}: its token came again with another key", attempt.id);
+                let replay = Notice { node: &node.name, actor: claim.peer, cause: "replay", detail: &detail };
+                notice(&mut write, replay).await?;
+                write.commit().await?;
+                return Ok(Begin::Replay);
+            }
+            None if !attempt.is_fresh() => "the token was not used in time",
+            None => {
+                bind_key(&mut write, &session, &key, claim, keys).await?;
+                let detail = format!("attempt {} ({})", attempt.number, attempt.id);
+                transition(&mut write, node.id, Cause::Begin, claim.peer, &detail).await?;
+                write.commit().await?;
+                return Ok(Begin::Session(Box::new(session)));
+            }
+        };
+        drop(write);
+        self.refuse(claim, &node.name, why).await
+    }
+
+    async fn refuse(&self, claim: &Claim<'_>, node: &str, why: &str) -> Result<Begin> {
+        let mut write = self.write().await?;
+        notice(&mut write, Notice { node, actor: claim.peer, cause: "refused-token", detail: why }).await?;
+        write.commit().await?;
+        Ok(Begin::Refused)
+    }
+
+    /// The open session with this key.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn session(&self, secret: &str) -> Result<Option<Session>> {
+        // Found by its hash: how long the search takes says nothing about the secret.
+        let row = sqlx::query(
+            "SELECT attempts.*, nodes.name AS node_name FROM attempts
+             JOIN armings ON armings.id = attempts.arming JOIN nodes ON nodes.id = armings.node
+             WHERE attempts.session = ? AND attempts.ended_at IS NULL",
+        )
+        .bind(keys::hash(secret).as_bytes().to_vec())
+        .fetch_optional(&self.pool)
+        .await?;
+        let Some(row) = row else { return Ok(None) };
+        let node = self.node(row.try_get("node_name")?).await?;
+        let boot_id = parsed_option(&row, "boot_id")?.context("a session has a boot")?;
+        Ok(Some(Session { node, arming: parsed(&row, "arming")?, attempt: parsed(&row, "id")?, boot_id }))
+    }
+}
+
+async fn new_attempt(write: &mut Write, arming: Uuid, number: u32, keys: &Keys) -> Result<Attempt> {
+    let now = clock::now_ms();
+    let id = Uuid::new_v4();
+    sqlx::query("UPDATE attempts SET ended_at = ? WHERE arming = ? AND ended_at IS NULL")
+        .bind(now)
+        .bind(arming.to_string())
+        .execute(&mut **write)
+        .await?;
+    sqlx::query("INSERT INTO attempts (id, arming, number, token, minted_at) VALUES (?, ?, ?, ?, ?)")
+        .bind(id.to_string())
+        .bind(arming.to_string())
+        .bind(number)
+        .bind(keys::hash(&token(keys, id)).as_bytes().to_vec())
+        .bind(now)
+        .execute(&mut **write)
+        .await?;
+    sqlx::query("UPDATE armings SET tries = ? WHERE id = ?")
+        .bind(number)
+        .bind(arming.to_string())
+        .execute(&mut **write)
+        .await?;
+    Ok(Attempt { id, arming, number, minted_at: now, begun_at: None, report: Report::default() })
+}
+
+async fn bind_key(
+    write: &mut Write,
+    session: &Session,
+    key: &[u8],
+    claim: &Claim<'_>,
+    keys: &Keys,
+) -> Result<()> {
+    let now = clock::now_ms();
+    let secret = self::session(keys, session.attempt, claim.key);
+    sqlx::query(
+        "UPDATE attempts SET begun_at = ?, key = ?, boot_id = ?, session = ?, report = ? WHERE id = ?",
+    )
+    .bind(now)
+    .bind(key)
+    .bind(claim.boot_id.to_string())
+    .bind(keys::hash(&secret).as_bytes().to_vec())
+    .bind(serde_json::to_string(&Report::begun(now))?)
+    .bind(session.attempt.to_string())
+    .execute(&mut **write)
+    .await?;
+    Ok(())
+}
+
+/// Whether a node in this state may be given an attempt. A failed one only if its NII says that it is to try again.
+pub fn may_try(state: State, retry_failed: bool) -> bool {
+    match state {
+        State::Armed | State::Installing | State::DisklessRunning => true,
+        State::Failed => retry_failed,
+        State::Unknown | State::Discovered | State::Installed | State::Parked | State::Local => false,
+    }
+}

@@ -1,0 +1,156 @@
+//! The store: one SQLite file, in WAL mode, so that the commands and a running `serve` can use it at once.
+//!
+//! * [`inventory`]: what admins define beside nodes: networks, images, netboots, groups.
+//! * [`nodes`]: nodes, their states, and the audit log.
+//! * [`attempts`]: armings, attempts, sessions.
+//! * [`events`]: what nodes reported.
+//!
+//! Whatever reads before it writes runs in a transaction from [`Store::write`].
+
+pub mod attempts;
+pub mod events;
+pub mod inventory;
+pub mod nodes;
+
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+use std::str::FromStr;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use sqlx::migrate::{Migration, MigrationType, Migrator};
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous,
+};
+use sqlx::{Row as _, SqlSafeStr as _, Sqlite, SqlitePool, Transaction};
+
+/// Version, name, SQL. Append only: what was released is never edited.
+const MIGRATIONS: &[(i64, &str, &str)] = &[(1, "first", include_str!("../../migrations/0001_first.sql"))];
+
+/// The store.
+#[derive(Clone, Debug)]
+pub struct Store {
+    pool: SqlitePool,
+}
+
+/// A transaction that will write: it holds the write lock from its beginning.
+pub type Write = Transaction<'static, Sqlite>;
+
+impl Store {
+    /// Opens the database, makes it (0600) if there is none, and brings its schema up to date.
+    ///
+    /// # Errors
+    /// When the file is no database of ours, is locked for long, or comes from a newer release.
+    pub async fn open(path: &Path) -> Result<Self> {
+        let open = async || -> Result<Self> {
+            OpenOptions::new().create(true).append(true).mode(0o600).open(path)?;
+            let options = SqliteConnectOptions::new()
+                .filename(path)
+                .journal_mode(SqliteJournalMode::Wal)
+                // In WAL mode NORMAL may lose the last commits in a power cut; tokens and states are worth the sync.
+                .synchronous(SqliteSynchronous::Full)
+                .foreign_keys(true)
+                .busy_timeout(Duration::from_secs(10));
+            let pool = SqlitePoolOptions::new().max_connections(4).connect_with(options).await?;
+            let migrations = MIGRATIONS.iter().map(|(version, name, sql)| {
+                Migration::new(*version, (*name).into(), MigrationType::Simple, sql.into_sql_str(), false)
+            });
+            Migrator::with_migrations(migrations.collect()).run(&pool).await?;
+            Ok(Self { pool })
+        };
+        open().await.with_context(|| format!("opening the store {}", path.display()))
+    }
+
+    /// Begins a transaction that will write.
+    ///
+    /// # Errors
+    /// When somebody else holds the write lock for too long.
+    pub async fn write(&self) -> Result<Write> {
+        // A transaction that begins with a read cannot wait for the lock when it comes to write.
+        self.pool.begin_with("BEGIN IMMEDIATE").await.context("locking the store")
+    }
+
+    /// Changes when anybody else commits (a pragma of SQLite that is only comparable on one connection).
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn watch(&self) -> Result<Watch> {
+        Ok(Watch { connection: self.pool.acquire().await?.detach(), version: None })
+    }
+
+    /// The number kept under `key`, or `default`.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn port(&self, key: &str, default: u16) -> Result<u16> {
+        let row = sqlx::query("SELECT value FROM settings WHERE key = ?")
+            .bind(key)
+            .fetch_optional(&self.pool)
+            .await?;
+        row.map_or(Ok(default), |row| parsed(&row, "value"))
+    }
+
+    /// Keeps a number under `key`.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub async fn set_port(&self, key: &str, port: u16) -> Result<()> {
+        sqlx::query("INSERT OR REPLACE INTO settings (key, value) VALUES (?, ?)")
+            .bind(key)
+            .bind(port.to_string())
+            .execute(&self.pool)
+            .await?;
+        Ok(())
+    }
+}
+
+/// See [`Store::watch`].
+pub struct Watch {
+    connection: sqlx::SqliteConnection,
+    version: Option<i64>,
+}
+
+impl Watch {
+    /// Whether anything was committed since the last call; true at the first.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn changed(&mut self) -> Result<bool> {
+        let row = sqlx::query("PRAGMA data_version").fetch_one(&mut self.connection).await?;
+        let version = Some(row.try_get::<i64, _>(0)?);
+        Ok(std::mem::replace(&mut self.version, version) != version)
+    }
+}
+
+/// A column of text that stands for something else.
+fn parsed<T: FromStr>(row: &SqliteRow, column: &'static str) -> Result<T>
+where
+    T::Err: Into<anyhow::Error>,
+{
+    let text: String = row.try_get(column)?;
+    text.parse().map_err(Into::into).with_context(|| format!("reading column {column} of the store"))
+}
+
+/// The same, where it may be NULL.
+fn parsed_option<T: FromStr>(row: &SqliteRow, column: &'static str) -> Result<Option<T>>
+where
+    T::Err: Into<anyhow::Error>,
+{
+    let text: Option<String> = row.try_get(column)?;
+    let parse = |text: String| text.parse().map_err(Into::into);
+    text.map(parse).transpose().with_context(|| format!("reading column {column} of the store"))
+}
+
+/// Turns SQLite's refusal of a second row, or of a row that others need, into a sentence.
+fn refused(
+    error: sqlx::Error,
+    unique: impl Fn(&str) -> String,
+    foreign: impl Fn() -> String,
+) -> anyhow::Error {
+    match error.as_database_error() {
+        Some(database) if database.is_unique_violation() => anyhow::anyhow!(unique(database.message())),
+        Some(database) if database.is_foreign_key_violation() => anyhow::anyhow!(foreign()),
+        _ => error.into(),
+    }
+}

@@ -1,0 +1,292 @@
+//! Nodes, their states, and the audit log.
+
+use std::net::Ipv4Addr;
+
+use anyhow::{Context as _, Result, ensure};
+use sqlx::Row as _;
+use sqlx::sqlite::SqliteRow;
+
+use super::{Store, Write, parsed, parsed_option, refused};
+use crate::addresses::Mac;
+use crate::clock;
+use crate::state::{Cause, State};
+
+/// A node.
+#[derive(Clone, Debug)]
+pub struct Node {
+    /// Key in the store; 0 before it is added.
+    pub id: i64,
+    /// Its name.
+    pub name: String,
+    /// Its group's name.
+    pub group: String,
+    /// Its network's name.
+    pub network: String,
+    /// MAC address of its boot interface.
+    pub mac: Mac,
+    /// Its reserved address.
+    pub address: Option<Ipv4Addr>,
+    /// TOML that is merged over the group's document.
+    pub overrides: String,
+    /// Its state.
+    pub state: State,
+    /// Since when, milliseconds since 1970.
+    pub since: i64,
+    /// When it last asked for a boot script.
+    pub seen_at: Option<i64>,
+}
+
+/// A MAC address that asked for a boot script and is no node.
+#[derive(Clone, Debug)]
+pub struct Stranger {
+    /// The MAC address that it named.
+    pub mac: Mac,
+    /// Where from.
+    pub address: String,
+    /// When first, milliseconds since 1970.
+    pub first_seen: i64,
+    /// When last.
+    pub last_seen: i64,
+}
+
+/// A line of the audit log that is no change of state.
+#[derive(Clone, Copy, Debug)]
+pub struct Notice<'a> {
+    /// The node's name, or what was claimed to be one.
+    pub node: &'a str,
+    /// Who did it.
+    pub actor: &'a str,
+    /// What it was, for programs: `replay`, `wrong-token`.
+    pub cause: &'a str,
+    /// The same for people.
+    pub detail: &'a str,
+}
+
+/// A node's state becomes what follows on `cause`, and the audit log says so. `None` if it cannot come now: nothing
+/// is changed. The only way in which a state changes.
+///
+/// # Errors
+/// When the database cannot be written.
+pub async fn transition(
+    write: &mut Write,
+    node: i64,
+    cause: Cause,
+    actor: &str,
+    detail: &str,
+) -> Result<Option<State>> {
+    let row =
+        sqlx::query("SELECT name, state FROM nodes WHERE id = ?").bind(node).fetch_one(&mut **write).await?;
+    let from: State = parsed(&row, "state")?;
+    let Some(to) = from.after(cause) else { return Ok(None) };
+    let now = clock::now_ms();
+    sqlx::query("UPDATE nodes SET state = ?, since = ? WHERE id = ?")
+        .bind(to.name())
+        .bind(now)
+        .bind(node)
+        .execute(&mut **write)
+        .await?;
+    sqlx::query(
+        "INSERT INTO audit (at, kind, node, actor, cause, from_state, to_state, detail)
+         VALUES (?, 'state', ?, ?, ?, ?, ?, ?)",
+    )
+    .bind(now)
+    .bind(row.try_get::<String, _>("name")?)
+    .bind(actor)
+    .bind(cause.name())
+    .bind(from.name())
+    .bind(to.name())
+    .bind(detail)
+    .execute(&mut **write)
+    .await?;
+    Ok(Some(to))
+}
+
+/// Writes a security notice to the audit log.
+///
+/// # Errors
+/// When the database cannot be written.
+pub async fn notice(write: &mut Write, notice: Notice<'_>) -> Result<()> {
+    sqlx::query(
+        "INSERT INTO audit (at, kind, node, actor, cause, detail) VALUES (?, 'security', ?, ?, ?, ?)",
+    )
+    .bind(clock::now_ms())
+    .bind(notice.node)
+    .bind(notice.actor)
+    .bind(notice.cause)
+    .bind(notice.detail)
+    .execute(&mut **write)
+    .await?;
+    Ok(())
+}
+
+impl Node {
+    fn of(row: &SqliteRow) -> Result<Self> {
+        Ok(Self {
+            id: row.try_get("id")?,
+            name: row.try_get("name")?,
+            group: row.try_get("group_name")?,
+            network: row.try_get("network")?,
+            mac: parsed(row, "mac")?,
+            address: parsed_option(row, "address")?,
+            overrides: row.try_get("overrides")?,
+            state: parsed(row, "state")?,
+            since: row.try_get("since")?,
+            seen_at: row.try_get("seen_at")?,
+        })
+    }
+}
+
+impl Store {
+    /// Adds a node, or changes the one with its id (but not its state).
+    ///
+    /// # Errors
+    /// When its name, MAC or address is another node's.
+    pub async fn save_node(&self, node: &Node) -> Result<()> {
+        let mut write = self.write().await?;
+        sqlx::query(
+            "INSERT INTO nodes (id, name, group_name, network, mac, address, overrides, state, since)
+             VALUES (nullif(?, 0), ?, ?, ?, ?, ?, ?, ?, ?)
+             ON CONFLICT (id) DO UPDATE SET name = excluded.name, group_name = excluded.group_name,
+                 network = excluded.network, mac = excluded.mac, address = excluded.address,
+                 overrides = excluded.overrides",
+        )
+        .bind(node.id)
+        .bind(&node.name)
+        .bind(&node.group)
+        .bind(&node.network)
+        .bind(node.mac.as_str())
+        .bind(node.address.map(|address| address.to_string()))
+        .bind(&node.overrides)
+        .bind(node.state.name())
+        .bind(clock::now_ms())
+        .execute(&mut *write)
+        .await
+        .map_err(|error| {
+            refused(error, |message| taken(node, message), || "its group or network is gone".into())
+        })?;
+        sqlx::query("DELETE FROM strangers WHERE mac = ?")
+            .bind(node.mac.as_str())
+            .execute(&mut *write)
+            .await?;
+        Ok(write.commit().await?)
+    }
+
+    /// All nodes, by name.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn nodes(&self) -> Result<Vec<Node>> {
+        let rows = sqlx::query("SELECT * FROM nodes ORDER BY name").fetch_all(&self.pool).await?;
+        rows.iter().map(Node::of).collect()
+    }
+
+    /// One node.
+    ///
+    /// # Errors
+    /// When there is none of that name.
+    pub async fn node(&self, name: &str) -> Result<Node> {
+        let row =
+            sqlx::query("SELECT * FROM nodes WHERE name = ?").bind(name).fetch_optional(&self.pool).await?;
+        Node::of(&row.with_context(|| format!("there is no node `{name}`: see `headnode node list`"))?)
+    }
+
+    /// The node with a MAC address, if there is one.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn node_by_mac(&self, mac: &Mac) -> Result<Option<Node>> {
+        let row = sqlx::query("SELECT * FROM nodes WHERE mac = ?")
+            .bind(mac.as_str())
+            .fetch_optional(&self.pool)
+            .await?;
+        row.as_ref().map(Node::of).transpose()
+    }
+
+    /// Removes a node with its armings and events; the audit log keeps its name.
+    ///
+    /// # Errors
+    /// When there is none of that name.
+    pub async fn remove_node(&self, name: &str) -> Result<()> {
+        let removed = sqlx::query("DELETE FROM nodes WHERE name = ?").bind(name).execute(&self.pool).await?;
+        ensure!(removed.rows_affected() == 1, "there is no node `{name}`: see `headnode node list`");
+        Ok(())
+    }
+
+    /// Writes a security notice to the audit log.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub async fn notice(&self, node: &str, actor: &str, cause: &str, detail: &str) -> Result<()> {
+        let mut write = self.write().await?;
+        notice(&mut write, Notice { node, actor, cause, detail }).await?;
+        Ok(write.commit().await?)
+    }
+
+    /// A node asked for a boot script.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub async fn see_node(&self, node: i64, peer: &str) -> Result<()> {
+        let mut write = self.write().await?;
+        sqlx::query("UPDATE nodes SET seen_at = ? WHERE id = ?")
+            .bind(clock::now_ms())
+            .bind(node)
+            .execute(&mut *write)
+            .await?;
+        transition(&mut write, node, Cause::Seen, peer, "asked for a boot script").await?;
+        Ok(write.commit().await?)
+    }
+
+    /// Somebody who is no node asked for a boot script. Only the thousand that asked last are kept: anybody can make
+    /// up addresses.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub async fn see_stranger(&self, mac: &Mac, peer: &str) -> Result<()> {
+        let mut write = self.write().await?;
+        sqlx::query(
+            "INSERT INTO strangers (mac, address, first_seen, last_seen) VALUES (?1, ?2, ?3, ?3)
+             ON CONFLICT (mac) DO UPDATE SET address = excluded.address, last_seen = excluded.last_seen",
+        )
+        .bind(mac.as_str())
+        .bind(peer)
+        .bind(clock::now_ms())
+        .execute(&mut *write)
+        .await?;
+        sqlx::query("DELETE FROM strangers WHERE mac NOT IN (SELECT mac FROM strangers ORDER BY last_seen DESC LIMIT 1000)")
+            .execute(&mut *write)
+            .await?;
+        Ok(write.commit().await?)
+    }
+
+    /// Who asked and is no node, by MAC.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn strangers(&self) -> Result<Vec<Stranger>> {
+        let rows = sqlx::query("SELECT * FROM strangers ORDER BY mac").fetch_all(&self.pool).await?;
+        let read = |row: &SqliteRow| {
+            Ok(Stranger {
+                mac: parsed(row, "mac")?,
+                address: row.try_get("address")?,
+                first_seen: row.try_get("first_seen")?,
+                last_seen: row.try_get("last_seen")?,
+            })
+        };
+        rows.iter().map(read).collect()
+    }
+}
+
+/// SQLite names the column: `UNIQUE constraint failed: nodes.mac`.
+fn taken(node: &Node, message: &str) -> String {
+    match message.rsplit('.').next() {
+        Some("mac") => format!("another node has the MAC address {}", node.mac),
+        Some("address") => {
+            format!(
+                "another node has the address {}",
+                node.address.map_or_else(String::new, |ip| ip.to_string())
+            )
+        }
+        _ => format!("there is a node `{}` already: change it with `headnode node set`", node.name),
+    }
+}
