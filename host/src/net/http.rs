@@ -46,10 +46,13 @@ impl Http {
     /// # Errors
     /// The CAs cannot be read.
     pub fn new(trust: &Trust, clock: Arc<Clock>) -> Result<Self> {
-        let plain = client().https_only(false).build().context("making the HTTP client")?;
+        let config = tls_config(&trust.ca_pem, clock)?;
+        // Also the client that never speaks TLS does not come to be without a configuration for it.
+        let plain =
+            client().tls_backend_preconfigured(config.clone()).build().context("making the HTTP client")?;
         let tls = client()
             .https_only(true)
-            .tls_backend_preconfigured(tls_config(&trust.ca_pem, clock)?)
+            .tls_backend_preconfigured(config)
             .build()
             .context("making the HTTPS client")?;
         Ok(Self { plain, tls })
