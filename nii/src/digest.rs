@@ -91,7 +91,9 @@ mod tests {
 
     #[test]
     fn other_texts_are_refused() {
-        for text in ["", "af", &EMPTY[1..], &format!("{EMPTY}00"), &EMPTY.to_uppercase(), &EMPTY.replace('a', "g")] {
+        for text in
+            ["", "af", &EMPTY[1..], &format!("{EMPTY}00"), &EMPTY.to_uppercase(), &EMPTY.replace('a', "g")]
+        {
             assert_eq!(text.parse::<Digest>(), Err(DigestError), "{text}");
         }
     }

@@ -97,7 +97,9 @@ impl Purpose {
 
     /// Whether `signature` is `key`'s over `payload` for this purpose.
     pub fn verify(self, payload: &[u8], signature: &Bytes, key: &PublicKey) -> bool {
-        let (Ok(key), Ok(signature)) = (VerifyingKey::from_bytes(&key.0), Signature::from_slice(&signature.0)) else {
+        let (Ok(key), Ok(signature)) =
+            (VerifyingKey::from_bytes(&key.0), Signature::from_slice(&signature.0))
+        else {
             return false;
         };
         key.verify_strict(&self.message(payload), &signature).is_ok()
@@ -139,13 +141,17 @@ pub struct CertificatePayload {
 #[derive(Debug, Error, PartialEq, Eq)]
 pub enum EnvelopeError {
     /// No root key of this initrd signed the certificate.
-    #[error("the head node's key is certified by no root key of this initrd: rebuild the initrd from this head node's trust file")]
+    #[error(
+        "the head node's key is certified by no root key of this initrd: rebuild the initrd from this head node's trust file"
+    )]
     UnknownHead,
     /// The certificate is signed but says nothing readable.
     #[error("the head node's certificate cannot be read")]
     BadCertificate,
     /// The certificate has ended.
-    #[error("the head node's certificate ended at {not_after} and it is {now} (seconds since 1970): renew it on the head node")]
+    #[error(
+        "the head node's certificate ended at {not_after} and it is {now} (seconds since 1970): renew it on the head node"
+    )]
     Expired {
         /// Its end.
         not_after: u64,
@@ -244,7 +250,10 @@ mod tests {
         let other = [PublicKey::from(&key(3))];
         assert_eq!(sealed().open(Purpose::Nii, &other, 150), Err(EnvelopeError::UnknownHead));
         assert_eq!(sealed().open(Purpose::Time, &roots, 150), Err(EnvelopeError::BadSignature));
-        assert_eq!(sealed().open(Purpose::Nii, &roots, 201), Err(EnvelopeError::Expired { not_after: 200, now: 201 }));
+        assert_eq!(
+            sealed().open(Purpose::Nii, &roots, 201),
+            Err(EnvelopeError::Expired { not_after: 200, now: 201 })
+        );
         let mut changed = sealed();
         changed.payload.0[0] ^= 1;
         assert_eq!(changed.open(Purpose::Nii, &roots, 150), Err(EnvelopeError::BadSignature));

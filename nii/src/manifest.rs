@@ -146,7 +146,9 @@ pub enum ManifestError {
     #[error("the manifest cannot be read")]
     Json(#[from] serde_json::Error),
     /// A newer head node made it.
-    #[error("manifest version {0}; this program reads version 1 (update the initrd or import the image again)")]
+    #[error(
+        "manifest version {0}; this program reads version 1 (update the initrd or import the image again)"
+    )]
     Version(u32),
     /// A field's value cannot be.
     #[error("{field}: {problem}")]
@@ -203,7 +205,8 @@ impl Manifest {
         }
         for (index, kernel) in self.kernels.iter().enumerate() {
             let paths = [("vmlinuz", &kernel.vmlinuz), ("initrd", &kernel.initrd)];
-            for (field, path) in paths.into_iter().filter_map(|(field, path)| Some((field, path.as_deref()?))) {
+            for (field, path) in paths.into_iter().filter_map(|(field, path)| Some((field, path.as_deref()?)))
+            {
                 if path.split('/').any(|part| matches!(part, "" | "." | "..")) {
                     return Err(wrong(format!("kernels[{index}].{field}"), "is not a path below the root"));
                 }
@@ -297,7 +300,10 @@ impl PageReader {
                 return Err(wrong(at("offset"), problem));
             }
             if chunk.stored_len == 0 || chunk.stored_len > STORED_MAX {
-                return Err(wrong(at("stored_len"), format!("{}, not within 1 to {STORED_MAX}", chunk.stored_len)));
+                return Err(wrong(
+                    at("stored_len"),
+                    format!("{}, not within 1 to {STORED_MAX}", chunk.stored_len),
+                ));
             }
             if chunk.plain_len == 0 || chunk.plain_len > manifest.window {
                 let problem = format!("{}, not within 1 to the window, {}", chunk.plain_len, manifest.window);

@@ -27,7 +27,9 @@ pub enum ReadError {
         message: String,
     },
     /// A version that this program does not know.
-    #[error("the NII has version {found}, and this program reads version {VERSION}: rebuild the initrd from the head node's release")]
+    #[error(
+        "the NII has version {found}, and this program reads version {VERSION}: rebuild the initrd from the head node's release"
+    )]
     Version {
         /// The version found.
         found: u64,
@@ -65,7 +67,11 @@ pub fn read(bytes: &[u8], strictness: Strictness) -> Result<(Nii, Vec<Finding>),
         })
         .collect();
     findings.extend(nii.validate());
-    if findings.iter().any(Finding::is_error) { Err(ReadError::Refused(findings)) } else { Ok((nii, findings)) }
+    if findings.iter().any(Finding::is_error) {
+        Err(ReadError::Refused(findings))
+    } else {
+        Ok((nii, findings))
+    }
 }
 
 /// The version is looked at before anything else: a newer document may have any shape.
@@ -89,7 +95,9 @@ fn json_path(path: &serde_ignored::Path<'_>) -> String {
             "" => key.clone(),
             parent => format!("{parent}.{key}"),
         },
-        Path::Some { parent } | Path::NewtypeStruct { parent } | Path::NewtypeVariant { parent } => json_path(parent),
+        Path::Some { parent } | Path::NewtypeStruct { parent } | Path::NewtypeVariant { parent } => {
+            json_path(parent)
+        }
     }
 }
 

@@ -59,7 +59,11 @@ impl SessionRequest {
 
     /// Whether the proof fits.
     pub fn proof_is_right(&self) -> bool {
-        Purpose::Session.verify(&Self::proof_message(&self.token, &self.mac, self.boot_id), &self.proof, &self.key)
+        Purpose::Session.verify(
+            &Self::proof_message(&self.token, &self.mac, self.boot_id),
+            &self.proof,
+            &self.key,
+        )
     }
 }
 

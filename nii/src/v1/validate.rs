@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use super::{
-    Disk, Family4, Family6, Filesystem, Format, HostKeys, InstallType, Interface, InterfaceMatch, Loader, Nii,
-    PARTITION_NAME_MAX, PartitionType, Static4, Static6,
+    Disk, Family4, Family6, Filesystem, Format, HostKeys, InstallType, Interface, InterfaceMatch, Loader,
+    Nii, PARTITION_NAME_MAX, PartitionType, Static4, Static6,
 };
 use crate::Finding;
 
@@ -45,7 +45,10 @@ fn locale(nii: &Nii, out: Out<'_>) {
     let part_is_right =
         |part: &str| !part.is_empty() && part.chars().all(|c| c.is_ascii_alphanumeric() || "_+-".contains(c));
     if !zone.split('/').all(part_is_right) {
-        out.push(Finding::error("locale.timezone", format!("`{zone}` is no tz database name such as `Europe/Berlin`")));
+        out.push(Finding::error(
+            "locale.timezone",
+            format!("`{zone}` is no tz database name such as `Europe/Berlin`"),
+        ));
     }
 }
 
@@ -164,7 +167,10 @@ fn disks(nii: &Nii, out: Out<'_>) {
             out.push(Finding::error(format!("{path}.name"), "must be letters, digits, `-`, `_` and `.`"));
         }
         if !names.insert(&disk.name) {
-            out.push(Finding::error(format!("{path}.name"), format!("another disk is named `{}`", disk.name)));
+            out.push(Finding::error(
+                format!("{path}.name"),
+                format!("another disk is named `{}`", disk.name),
+            ));
         }
         partitions(disk, &path, &mut labels, out);
     }
@@ -173,7 +179,10 @@ fn disks(nii: &Nii, out: Out<'_>) {
 fn partitions<'a>(disk: &'a Disk, path: &str, labels: &mut BTreeSet<&'a str>, out: Out<'_>) {
     let mut growing = 0;
     if disk.partitions.is_empty() {
-        out.push(Finding::error(format!("{path}.partitions"), "is empty: leave out a disk that is not to be touched"));
+        out.push(Finding::error(
+            format!("{path}.partitions"),
+            "is empty: leave out a disk that is not to be touched",
+        ));
     }
     for (i, partition) in disk.partitions.iter().enumerate() {
         let path = format!("{path}.partitions[{i}]");
@@ -215,7 +224,10 @@ fn filesystems(nii: &Nii, out: Out<'_>) {
         if let Some(label) = &filesystem.label
             && !labels.insert(label)
         {
-            out.push(Finding::error(format!("{path}.label"), format!("another file system is labelled `{label}`")));
+            out.push(Finding::error(
+                format!("{path}.label"),
+                format!("another file system is labelled `{label}`"),
+            ));
         }
         if let Some(mount) = &filesystem.mount
             && !mounts.insert(mount)
@@ -235,7 +247,8 @@ fn one_filesystem(filesystem: &Filesystem, path: &str, out: Out<'_>) {
     if let Some(label) = &filesystem.label
         && (label.is_empty() || label.len() > limit || label.contains(char::is_whitespace))
     {
-        let message = format!("{} takes a label of 1 to {limit} bytes without blanks", filesystem.format.name());
+        let message =
+            format!("{} takes a label of 1 to {limit} bytes without blanks", filesystem.format.name());
         out.push(Finding::error(format!("{path}.label"), message));
     }
     match (&filesystem.mount, filesystem.format) {
@@ -260,9 +273,13 @@ fn layout(nii: &Nii, out: Out<'_>) {
         return;
     }
     match nii.storage.mounted_at("/") {
-        None => out.push(Finding::error("storage.filesystems", "a disked node needs a file system mounted at `/`")),
+        None => out
+            .push(Finding::error("storage.filesystems", "a disked node needs a file system mounted at `/`")),
         Some(root) if root.format == Format::Vfat => {
-            out.push(Finding::error("storage.filesystems", "`/` cannot be vfat: it keeps no owners or modes"));
+            out.push(Finding::error(
+                "storage.filesystems",
+                "`/` cannot be vfat: it keeps no owners or modes",
+            ));
         }
         Some(_) => {}
     }
@@ -270,7 +287,8 @@ fn layout(nii: &Nii, out: Out<'_>) {
         for partition in disk.partitions.iter().filter(|p| p.kind == PartitionType::Esp) {
             let made = nii.storage.filesystems.iter().find(|f| f.partition == partition.label);
             if made.is_some_and(|f| f.format != Format::Vfat) {
-                let message = format!("the ESP `{}` must be vfat: firmware reads nothing else", partition.label);
+                let message =
+                    format!("the ESP `{}` must be vfat: firmware reads nothing else", partition.label);
                 out.push(Finding::error("storage.filesystems", message));
             }
         }
@@ -289,7 +307,10 @@ fn image(nii: &Nii, out: Out<'_>) {
     }
     for (i, url) in image.sources.iter().enumerate() {
         if !(url.starts_with("http://") || url.starts_with("https://")) || url.contains(char::is_whitespace) {
-            out.push(Finding::error(format!("image.sources[{i}]"), format!("`{url}` is no http or https URL")));
+            out.push(Finding::error(
+                format!("image.sources[{i}]"),
+                format!("`{url}` is no http or https URL"),
+            ));
         }
     }
 }
@@ -298,7 +319,10 @@ fn modules(nii: &Nii, out: Out<'_>) {
     for (i, module) in nii.modules.iter().enumerate() {
         let right = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
         if module.name.is_empty() || !module.name.chars().all(right) {
-            out.push(Finding::error(format!("modules[{i}].name"), format!("`{}` is no module name", module.name)));
+            out.push(Finding::error(
+                format!("modules[{i}].name"),
+                format!("`{}` is no module name", module.name),
+            ));
         }
     }
 }
@@ -336,7 +360,8 @@ fn is_host_label(label: &str) -> bool {
 }
 
 fn is_mac(mac: &str) -> bool {
-    let byte = |part: &str| part.len() == 2 && part.chars().all(|c| c.is_ascii_digit() || ('a'..='f').contains(&c));
+    let byte =
+        |part: &str| part.len() == 2 && part.chars().all(|c| c.is_ascii_digit() || ('a'..='f').contains(&c));
     mac.split(':').count() == 6 && mac.split(':').all(byte)
 }
 
@@ -348,6 +373,7 @@ fn is_interface_name(name: &str) -> bool {
 }
 
 fn is_mount_point(path: &str) -> bool {
-    let part = |part: &str| !part.is_empty() && part != "." && part != ".." && !part.contains(char::is_whitespace);
+    let part =
+        |part: &str| !part.is_empty() && part != "." && part != ".." && !part.contains(char::is_whitespace);
     path == "/" || path.strip_prefix('/').is_some_and(|rest| rest.split('/').all(part))
 }
