@@ -12,6 +12,8 @@ use plan::op::PartitionRef;
 use tempfile::TempDir;
 use uuid::Uuid;
 
+pub mod server;
+
 pub const MIB: u64 = 1 << 20;
 
 /// Runs a tool; its output.
