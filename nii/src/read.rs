@@ -1,6 +1,6 @@
 //! Reading an NII from its bytes: parse errors with their path, unknown fields, then validation.
 
-use serde::Deserialize;
+use serde_json::Value;
 use thiserror::Error;
 
 use crate::finding::Finding;
@@ -48,12 +48,13 @@ fn list(findings: &[Finding]) -> String {
 /// # Errors
 /// [`ReadError`]; `Refused` carries every finding, not only the first.
 pub fn read(bytes: &[u8], strictness: Strictness) -> Result<(Nii, Vec<Finding>), ReadError> {
-    check_version(bytes)?;
+    let document = check_version(bytes)?;
     let mut unknown = Vec::new();
     let deserializer = &mut serde_json::Deserializer::from_slice(bytes);
     let mut track = serde_path_to_error::Track::new();
     let tracked = serde_path_to_error::Deserializer::new(deserializer, &mut track);
-    let parsed: Result<Nii, _> = serde_ignored::deserialize(tracked, |path| unknown.push(json_path(&path)));
+    let parsed: Result<Nii, _> =
+        serde_ignored::deserialize(tracked, |path| unknown.push(json_path(&path, &document).0));
     let nii = parsed.map_err(|error: serde_json::Error| ReadError::Syntax {
         path: track.path().to_string(),
         message: without_position(&error),
@@ -75,29 +76,39 @@ pub fn read(bytes: &[u8], strictness: Strictness) -> Result<(Nii, Vec<Finding>),
 }
 
 /// The version is looked at before anything else: a newer document may have any shape.
-fn check_version(bytes: &[u8]) -> Result<(), ReadError> {
-    #[derive(Deserialize)]
-    struct Versioned {
-        version: u64,
+fn check_version(bytes: &[u8]) -> Result<Value, ReadError> {
+    let syntax = |message: String| ReadError::Syntax { path: ".".into(), message };
+    let document: Value = serde_json::from_slice(bytes).map_err(|error| syntax(error.to_string()))?;
+    match document["version"].as_u64() {
+        Some(version) if version == u64::from(VERSION) => Ok(document),
+        Some(found) => Err(ReadError::Version { found }),
+        None => Err(syntax("has no `version`".into())),
     }
-    let Versioned { version } = serde_json::from_slice(bytes)
-        .map_err(|error| ReadError::Syntax { path: ".".into(), message: error.to_string() })?;
-    if version == u64::from(VERSION) { Ok(()) } else { Err(ReadError::Version { found: version }) }
 }
 
-/// serde_ignored writes `a.0.b`, findings write `a[0].b`.
-fn json_path(path: &serde_ignored::Path<'_>) -> String {
+/// Where in `document` serde_ignored was, and what is there. It writes `a.0.b`, findings write `a[0].b`; and it does not
+/// tell the variant of an enum, which in JSON is the only key of its object.
+fn json_path<'v>(path: &serde_ignored::Path<'_>, document: &'v Value) -> (String, &'v Value) {
     use serde_ignored::Path;
+    let below = |(parent, value): (String, &'v Value), key: &str| {
+        let path = if parent.is_empty() { key.to_owned() } else { format!("{parent}.{key}") };
+        (path, &value[key])
+    };
     match path {
-        Path::Root => String::new(),
-        Path::Seq { parent, index } => format!("{}[{index}]", json_path(parent)),
-        Path::Map { parent, key } => match json_path(parent).as_str() {
-            "" => key.clone(),
-            parent => format!("{parent}.{key}"),
-        },
-        Path::Some { parent } | Path::NewtypeStruct { parent } | Path::NewtypeVariant { parent } => {
-            json_path(parent)
+        Path::Root => (String::new(), document),
+        Path::Seq { parent, index } => {
+            let (parent, value) = json_path(parent, document);
+            (format!("{parent}[{index}]"), &value[*index])
         }
+        Path::Map { parent, key } => below(json_path(parent, document), key),
+        Path::NewtypeVariant { parent } => {
+            let (parent, value) = json_path(parent, document);
+            match value.as_object().and_then(|variant| variant.keys().next()) {
+                Some(variant) => below((parent, value), variant),
+                None => (parent, value),
+            }
+        }
+        Path::Some { parent } | Path::NewtypeStruct { parent } => json_path(parent, document),
     }
 }
 

@@ -24,6 +24,9 @@ pub(super) fn nii(nii: &Nii) -> Vec<Finding> {
     findings
 }
 
+/// The label of the partition that holds the journal of an install.
+const RESERVED_LABEL: &str = "camphor";
+
 type Out<'a> = &'a mut Vec<Finding>;
 
 fn node(nii: &Nii, out: Out<'_>) {
@@ -195,6 +198,10 @@ fn partitions<'a>(disk: &'a Disk, path: &str, labels: &mut BTreeSet<&'a str>, ou
             let message = format!("another partition is labelled `{}`", partition.label);
             out.push(Finding::error(format!("{path}.label"), message));
         }
+        if partition.label == RESERVED_LABEL {
+            let message = format!("`{RESERVED_LABEL}` is the label of camphor's own partition");
+            out.push(Finding::error(format!("{path}.label"), message));
+        }
         match partition.size_mib {
             Some(0) => out.push(Finding::error(format!("{path}.size_mib"), "must be at least 1")),
             Some(_) => {}
@@ -213,9 +220,16 @@ fn filesystems(nii: &Nii, out: Out<'_>) {
     let mut labels = BTreeSet::new();
     for (i, filesystem) in nii.storage.filesystems.iter().enumerate() {
         let path = format!("storage.filesystems[{i}]");
-        if nii.storage.partition(&filesystem.partition).is_none() {
-            let message = format!("no disk has a partition labelled `{}`", filesystem.partition);
-            out.push(Finding::error(format!("{path}.partition"), message));
+        match nii.storage.partition(&filesystem.partition) {
+            None => {
+                let message = format!("no disk has a partition labelled `{}`", filesystem.partition);
+                out.push(Finding::error(format!("{path}.partition"), message));
+            }
+            Some((_, partition)) if partition.kind == PartitionType::BiosBoot => {
+                let message = "is a BIOS boot partition: GRUB's core image is written there, no file system";
+                out.push(Finding::error(format!("{path}.partition"), message));
+            }
+            Some(_) => {}
         }
         if !partitions.insert(&filesystem.partition) {
             let message = format!("`{}` already has a file system", filesystem.partition);
@@ -304,6 +318,9 @@ fn image(nii: &Nii, out: Out<'_>) {
     };
     if image.sources.is_empty() {
         out.push(Finding::error("image.sources", "is empty: at least one URL is needed"));
+    }
+    if image.tmpfs_mib == Some(0) {
+        out.push(Finding::error("image.tmpfs_mib", "must be at least 1; leave it out for the default"));
     }
     for (i, url) in image.sources.iter().enumerate() {
         if !(url.starts_with("http://") || url.starts_with("https://")) || url.contains(char::is_whitespace) {
