@@ -227,6 +227,9 @@ fn parse(text: &str) -> Result<Parsed<'_>, SignError> {
     let mut lines = text.lines();
     let mut line = || lines.next().ok_or(format(WHAT, "it has fewer than four lines"));
     let (untrusted, signature, trusted, global) = (line()?, line()?, line()?, line()?);
+    if line().is_ok() {
+        return Err(format(WHAT, "it has more than four lines"));
+    }
     if !untrusted.starts_with(UNTRUSTED) {
         return Err(format(WHAT, "its first line is no untrusted comment"));
     }

@@ -47,6 +47,8 @@ struct Feed {
     chunks: std::vec::IntoIter<Chunk>,
     page: Vec<u8>,
     next: u64,
+    /// A page could not be had: the consumer learns it when it comes to that page, and the other workers end.
+    failed: bool,
 }
 
 impl<'a> Stream<'a> {
@@ -91,10 +93,13 @@ impl<'a> Stream<'a> {
     fn next_chunk(&self) -> Option<(u64, Result<Chunk, UnpackError>)> {
         let mut feed = self.feed.lock().unwrap_or_else(PoisonError::into_inner);
         let number = feed.next;
+        if feed.failed {
+            return None;
+        }
         if feed.chunks.len() == 0
             && let Err(error) = self.next_page(&mut feed)
         {
-            feed.next += 1;
+            feed.failed = true;
             return Some((number, Err(error)));
         }
         let Some(chunk) = feed.chunks.next() else {

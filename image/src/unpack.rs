@@ -193,7 +193,7 @@ fn extract<R: BufRead>(
     done: &Cell<Progress>,
 ) -> Result<(), ExtractError> {
     let mut extractor = Extractor::new(root, limits)?;
-    while let Some(member) = reader.next()? {
+    while let Some(member) = reader.next_member()? {
         done.set(Progress { members: done.get().members + 1, ..done.get() });
         extractor.member(member, reader)?;
     }

@@ -98,7 +98,7 @@ impl Extractor {
         }
         let (dir, name) = path::split(&path);
         if name.is_empty() {
-            return Err(senseless(&path, "names the root, and is no directory"));
+            return Err(senseless(&member.path, "names the root, and is no directory"));
         }
         self.count(&member)?;
         let dir = self.dirs.enter(dir, Some(&mut self.inodes)).map_err(|refused| error(refused, &path))?;

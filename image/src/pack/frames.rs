@@ -90,7 +90,7 @@ fn survey(framer: &mut Framer<'_>, progress: &mut dyn FnMut(ImportProgress)) -> 
     let mut survey = Survey::default();
     let mut reader = Reader::new(framer);
     let mut reported = 0;
-    while let Some(member) = reader.next()? {
+    while let Some(member) = reader.next_member()? {
         survey.member(member, &mut reader)?;
         if reader.position() - reported >= CHUNK as u64 {
             reported = reader.position();

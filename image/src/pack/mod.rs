@@ -24,8 +24,8 @@ use error::io_error;
 use frames::Frames;
 use survey::Survey;
 
-/// Plain bytes of a chunk. Larger ones compress better (1 MiB to 4 MiB: some 2 %), smaller ones cost a node less
-/// memory and less time until the first byte is written.
+/// Plain bytes of a chunk. Larger ones compress better (4 MiB: 3 % on a Debian root's programs), and cost a node more
+/// memory, and each that is lost on the way again.
 const CHUNK: usize = 1 << 20;
 
 /// How to import.
@@ -40,10 +40,10 @@ pub struct ImportOptions {
 }
 
 impl ImportOptions {
-    /// The usual way: level 9, which packs as fast as a disk reads and unpacks as fast as any level.
+    /// The usual way: level 6: level 9 takes twice the time for 1 % less, and all unpack equally fast.
     #[must_use]
     pub fn new(name: impl Into<String>) -> Self {
-        Self { name: name.into(), arch: None, level: 9 }
+        Self { name: name.into(), arch: None, level: 6 }
     }
 }
 

@@ -72,7 +72,7 @@ impl Survey {
         let refuse = |what, cause| ImportError::Path { member: shown(&member.path), what, cause };
         let path = normal(&member.path).map_err(|cause| refuse("path", cause))?;
         if path.is_empty() && member.kind != Kind::Dir {
-            return Err(problem(&path, "names the root, and is no directory"));
+            return Err(problem(&member.path, "names the root, and is no directory"));
         }
         let (dir, _) = path::split(&path);
         self.parents(&path, dir)?;

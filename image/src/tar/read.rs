@@ -41,7 +41,7 @@ impl<R: BufRead> Reader<R> {
     ///
     /// # Errors
     /// See [`TarError`]. An archive without an end mark counts as cut off.
-    pub fn next(&mut self) -> Result<Option<Member>, TarError> {
+    pub fn next_member(&mut self) -> Result<Option<Member>, TarError> {
         if self.done {
             return Ok(None);
         }

@@ -88,7 +88,7 @@ fn records(member: &Member, stored: u64) -> Vec<u8> {
             record(&mut out, key.as_bytes(), number.to_string().as_bytes());
         }
     }
-    if meta.mtime.nanos != 0 || u64::try_from(meta.mtime.secs).is_ok_and(|secs| secs <= OCTAL_11) != true {
+    if meta.mtime.nanos != 0 || !u64::try_from(meta.mtime.secs).is_ok_and(|secs| secs <= OCTAL_11) {
         record(&mut out, b"mtime", time(meta.mtime).as_bytes());
     }
     for (key, acl) in [("SCHILY.acl.access", &meta.acl_access), ("SCHILY.acl.default", &meta.acl_default)] {
@@ -268,7 +268,7 @@ mod tests {
             end(&mut archive).unwrap();
             let mut reader = Reader::new(archive.as_slice());
             for each in &members {
-                let read = reader.next().unwrap().unwrap();
+                let read = reader.next_member().unwrap().unwrap();
                 prop_assert_eq!(&read, each);
                 let mut count = 0;
                 while let len @ 1.. = reader.data().unwrap().len() {
@@ -278,7 +278,7 @@ mod tests {
                 }
                 prop_assert_eq!(count, each.stored);
             }
-            prop_assert!(reader.next().unwrap().is_none());
+            prop_assert!(reader.next_member().unwrap().is_none());
         }
 
         /// No bytes make the reader panic, or loop.
@@ -292,7 +292,7 @@ mod tests {
                 block[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
             }
             let mut reader = Reader::new(bytes.as_slice());
-            while let Ok(Some(_)) = reader.next() {}
+            while let Ok(Some(_)) = reader.next_member() {}
         }
     }
 }

@@ -1,8 +1,6 @@
 //! What the tests of this crate share: a tree with everything that a root filesystem can hold, a comparer that looks
 //! at everything, and an image source over files that can be made to fail.
 
-#![allow(dead_code, reason = "each test binary uses a part of it")]
-
 pub mod compare;
 pub mod source;
 pub mod torture;

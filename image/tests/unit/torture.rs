@@ -1,11 +1,9 @@
 //! Everything that a root filesystem can hold, packed by GNU tar in each of its formats (and by libarchive), and by our
 //! own walk: what we unpack must be what GNU tar unpacks, and what was packed. Zero differences.
 
-mod support;
-
 use std::path::Path;
 
-use support::{compare, run, scratch, through_image, torture};
+use crate::support::{compare, run, scratch, through_image, torture};
 
 /// What PAX needs to hold everything.
 const ALL: [&str; 3] = ["--xattrs", "--xattrs-include=*", "--acls"];
