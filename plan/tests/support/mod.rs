@@ -1,6 +1,7 @@
 //! Machines, images and NIIs for the tests of plans; each test changes what it is about.
 
 #![allow(dead_code, reason = "each test binary uses a part")]
+#![allow(clippy::expect_used, reason = "test support")]
 
 use nii::digest::Digest;
 use nii::manifest::{Kernel, Manifest, Os, Payload};
