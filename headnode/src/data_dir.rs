@@ -33,14 +33,10 @@ impl DataDir {
     /// # Errors
     /// When it is none.
     pub fn open(path: &Path) -> Result<Self> {
-        let dir =
-            Self(path.canonicalize().with_context(|| format!("opening the data folder {}", path.display()))?);
-        let there = dir.database().exists();
-        ensure!(
-            there,
-            "{} is no head node's data folder: run `headnode --data-dir … init` first",
-            path.display()
-        );
+        let advice =
+            || format!("{} is no head node's data folder: `headnode init` makes one", path.display());
+        let dir = Self(path.canonicalize().with_context(advice)?);
+        ensure!(dir.database().exists(), advice());
         Ok(dir)
     }
 

@@ -216,18 +216,17 @@ struct Hosts {
 }
 
 impl Hosts {
-    /// Writes it if the nodes changed.
-    async fn update(&self, store: &Store) -> Result<()> {
+    /// Writes it if the nodes changed, and says whether they did.
+    async fn update(&self, store: &Store) -> Result<bool> {
         let text = config::hosts(&store.nodes().await?);
         if fs::read_to_string(&self.path).is_ok_and(|old| old == text) {
-            return Ok(());
+            return Ok(false);
         }
         let fresh = self.path.with_extension("new");
         fs::write(&fresh, text)
             .and_then(|()| fs::rename(&fresh, &self.path))
             .with_context(|| format!("writing {}", self.path.display()))?;
-        self.reload.notify_one();
-        Ok(())
+        Ok(true)
     }
 }
 
@@ -237,7 +236,9 @@ async fn watch(store: &Store, hosts: &Hosts, networks: &[Network]) -> Result<()>
     let mut told = false;
     loop {
         if watch.changed().await? {
-            hosts.update(store).await?;
+            if hosts.update(store).await? {
+                hosts.reload.notify_one();
+            }
             if !told && store.networks().await? != networks {
                 log::line(format_args!("the networks changed: restart `headnode serve` to serve them"));
                 told = true;

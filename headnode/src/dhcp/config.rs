@@ -29,7 +29,8 @@ pub struct Files<'a> {
     pub hosts: &'a Path,
     /// Leases; dnsmasq's own.
     pub leases: &'a Path,
-    /// The user to run as.
+    /// The user and group to run as. One that is not `serve`'s own would not end with it: the kernel forgets the
+    /// parent-death signal of a process that changes its credentials (prctl(2)).
     pub user: &'a str,
 }
 
@@ -58,7 +59,7 @@ pub fn dnsmasq(networks: &[Managed], files: Files<'_>, http_port: u16) -> String
     // Writing to a string cannot fail.
     let _ = writeln!(
         out,
-        "user={user}\ntftp-root={}\ndhcp-hostsfile={}\ndhcp-leasefile={}",
+        "user={user}\ngroup={user}\ntftp-root={}\ndhcp-hostsfile={}\ndhcp-leasefile={}",
         tftp.display(),
         hosts.display(),
         leases.display()
@@ -98,6 +99,10 @@ fn network(out: &mut String, index: usize, managed: &Managed, http_port: u16) {
     line(format!("dhcp-boot=tag:{tag},tag:!ipxe,tag:http,{http}/boot/loader/{UEFI_LOADER}"));
     line(format!("dhcp-boot=tag:{tag},tag:!ipxe,tag:efi,{UEFI_LOADER}"));
     line(format!("dhcp-boot=tag:{tag},tag:!ipxe,tag:!efi,tag:!http,{BIOS_LOADER}"));
+    if !prefixes.is_empty() {
+        // Every minute, with a router's lifetime of 0: announced, but nobody's way out.
+        line(format!("ra-param={},60,0", network.interface));
+    }
     for prefix in prefixes {
         line(format!("dhcp-range={prefix},ra-only"));
     }

@@ -1,0 +1,137 @@
+//! Events: once each, and what they change.
+
+use nii::event::{Body, Failure};
+use nii::session::ErrorCode;
+use serde_json::json;
+
+use crate::head::{Head, MAC, Machine};
+
+fn installing(group: &str) -> (Head, Machine) {
+    let mut head = Head::new();
+    head.ok(&["node", "set", "n1", "--group", group]);
+    head.ok(&["boot", "install", "n1"]);
+    head.serve();
+    let mut machine = Machine::new(&head);
+    machine.begin(&head);
+    (head, machine)
+}
+
+fn started(step: &str, number: u32) -> Body {
+    Body::StepStarted { step: step.into(), number, of: 5, deadline_s: 60 }
+}
+
+fn progress(done: u64) -> Body {
+    Body::Progress { step: "unpack".into(), done, total: 100 }
+}
+
+fn failed() -> Body {
+    Body::Failed(Failure {
+        step: "unpack".into(),
+        op: Some("Unpack tiny onto /".into()),
+        cause: vec!["unpacking".into(), "no space left on device".into()],
+        hint: None,
+        log_tail: vec!["\u{1b}[2J a hostile line".into()],
+    })
+}
+
+#[test]
+fn each_event_arrives_once() {
+    let (head, machine) = installing("disked");
+    let one = machine.event(1, started("partition", 1));
+    let two = machine.event(2, Body::StepFinished { step: "partition".into(), ms: 310 });
+    assert_eq!(machine.send(vec![one.clone()]), Ok(1));
+    assert_eq!(machine.send(vec![one.clone(), two.clone()]), Ok(2), "a lost answer brings old ones again");
+    assert_eq!(machine.send(Vec::new()), Ok(2));
+    let lines = head.json(&["events", "n1"]);
+    let kinds: Vec<&str> =
+        lines.as_array().unwrap().iter().map(|line| line["kind"].as_str().unwrap()).collect();
+    assert_eq!(kinds, ["state", "state", "step-started", "step-finished"], "{lines}");
+    let last = lines.as_array().unwrap().last().unwrap();
+    assert_eq!(last["body"], json!({"event": "step-finished", "step": "partition", "ms": 310}));
+    assert_eq!((last["seq"].as_u64(), last["mono_ms"].as_u64()), (Some(2), Some(2000)));
+    let mut foreign = two;
+    foreign.boot_id = uuid::Uuid::new_v4();
+    assert_eq!(machine.send(vec![foreign]), Err(ErrorCode::BadRequest), "a session speaks for its boot only");
+}
+
+#[test]
+fn status_shows_step_progress_and_loss() {
+    let (head, machine) = installing("disked");
+    let events = vec![
+        machine.event(1, started("unpack", 4)),
+        machine.event(2, progress(10)),
+        machine.event(9, progress(40)),
+    ];
+    assert_eq!(machine.send(events), Ok(9), "dropped progress leaves gaps");
+    let status = head.status("n1");
+    assert_eq!(status["step"], json!({"name": "unpack", "number": 4, "of": 5}));
+    assert_eq!(status["progress"], json!({"done": 40, "total": 100}));
+    assert_eq!((status["lost"].as_bool(), status["tries"].as_u64()), (Some(false), Some(1)));
+    let lines = head.json(&["events", "n1"]);
+    let kept = lines.as_array().unwrap().iter().filter(|line| line["kind"] == "progress").count();
+    assert_eq!(kept, 1, "of progress only the last is kept");
+    head.sql("UPDATE attempts SET report = json_set(report, '$.due', 1)");
+    assert_eq!(head.status("n1")["lost"], true);
+    assert!(head.ok(&["status"]).contains("lost at step 4 (unpack)"));
+    assert_eq!(machine.send(vec![machine.event(10, progress(50))]), Ok(10));
+    assert_eq!(head.status("n1")["lost"], false, "it was only slow");
+}
+
+#[test]
+fn a_failed_node_waits_for_its_admin() {
+    let (head, machine) = installing("disked");
+    assert_eq!(machine.send(vec![machine.event(1, failed())]), Ok(1));
+    let status = head.status("n1");
+    assert_eq!(
+        (status["state"].as_str(), status["error"].as_str()),
+        (Some("failed"), Some("unpacking: no space left on device"))
+    );
+    assert!(head.log().contains("n1: unpack failed: unpacking: no space left on device"));
+    assert!(!head.ok(&["events", "n1"]).contains('\u{1b}'));
+    let script = head.script(MAC, "pcbios");
+    assert!(script.contains("n1 failed") && !script.contains("kernel"), "{script}");
+    head.ok(&["boot", "install", "n1"]);
+    assert!(head.script(MAC, "pcbios").contains("attempt 1 of 3"));
+    assert_eq!(
+        machine.send(Vec::new()),
+        Err(ErrorCode::Unauthorized),
+        "arming ends the sessions of the one before"
+    );
+}
+
+#[test]
+fn a_failed_node_tries_again_where_its_group_says_so() {
+    let (head, machine) = installing("retrying");
+    machine.send(vec![machine.event(1, failed())]).unwrap();
+    assert_eq!(head.state("n1"), "failed");
+    assert!(head.script(MAC, "pcbios").contains("attempt 2 of 3"));
+}
+
+#[test]
+fn a_diskless_node_is_armed_at_every_boot() {
+    let (head, mut machine) = installing("diskless");
+    for boot in 0..5 {
+        machine.send(vec![machine.event(1, machine.installed())]).unwrap();
+        assert_eq!(head.state("n1"), "diskless-running", "boot {boot}");
+        machine.boot_id = uuid::Uuid::new_v4();
+        machine.begin(&head);
+        assert_eq!(head.status("n1")["tries"], 1, "what went well does not count");
+    }
+}
+
+#[test]
+fn only_the_own_arming_can_be_reported_as_done() {
+    let (head, machine) = installing("disked");
+    let other = Body::Installed { arming: uuid::Uuid::new_v4(), peak_kib: 1, image_bytes: 1 };
+    machine.send(vec![machine.event(1, other)]).unwrap();
+    assert_eq!(head.state("n1"), "installing");
+}
+
+#[test]
+fn a_batch_may_fill_a_spool_and_not_more() {
+    let (head, machine) = installing("disked");
+    let warning = |bytes: usize| Body::Warning { message: "x".repeat(bytes) };
+    assert_eq!(machine.send(vec![machine.event(1, warning(1 << 20))]), Ok(1));
+    assert_eq!(machine.send(vec![machine.event(2, warning(3 << 20))]), Err(ErrorCode::BadRequest));
+    drop(head);
+}

@@ -1,0 +1,15 @@
+//! The head node as its users see it: the real program with a real data folder, on loopback.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "clippy takes only functions with #[test] for tests"
+)]
+
+mod boot;
+mod commands;
+mod dnsmasq;
+mod events;
+mod files;
+mod head;
+mod session;

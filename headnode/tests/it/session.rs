@@ -1,0 +1,189 @@
+//! Token, session, NII: who gets what, once, and who does not.
+
+use nii::envelope::{NiiPayload, Purpose};
+use nii::secret::Secret;
+use nii::session::{ErrorCode, TimePayload};
+use nii::{Strictness, read};
+
+use crate::head::{HASH, Head, MAC, Machine, answer_of, plain, token_url};
+
+fn armed() -> Head {
+    let mut head = Head::new();
+    head.ok(&["boot", "install", "n1"]);
+    head.serve();
+    head
+}
+
+#[test]
+fn a_whole_install() {
+    let head = armed();
+    let mut machine = Machine::new(&head);
+    machine.begin(&head);
+    assert_eq!(head.state("n1"), "installing");
+    let session = machine.session.clone().unwrap();
+    let trust = head.trust();
+    let envelope = machine.nii("fresh-1").unwrap();
+    let payload = envelope.open(Purpose::Nii, &trust.root_keys, trust.time_floor).unwrap();
+    let payload: NiiPayload = serde_json::from_slice(payload).unwrap();
+    assert_eq!((payload.node.as_str(), payload.mac.as_str(), payload.nonce.as_str()), ("n1", MAC, "fresh-1"));
+    assert_eq!((payload.arming, payload.attempt), (session.arming, session.attempt));
+    let (nii, _) = read(payload.nii.get().as_bytes(), Strictness::Strict).unwrap();
+    assert_eq!(nii.secrets.unwrap().root_password_hash.unwrap().expose(), HASH);
+    assert_eq!(machine.send(vec![machine.event(1, machine.installed())]), Ok(1));
+    assert_eq!(head.state("n1"), "installed");
+    assert_eq!(machine.nii("fresh-2").unwrap_err(), ErrorCode::NotArmed, "secrets are for the install only");
+    assert!(head.script(MAC, "pcbios").contains("sanboot"));
+    assert!(head.security().is_empty());
+}
+
+#[test]
+fn nothing_secret_is_shown_or_logged() {
+    let head = armed();
+    let mut machine = Machine::new(&head);
+    let token = machine.fetch_token(&head);
+    machine.session = Some(machine.ask(&machine.request(&token)).unwrap());
+    machine.nii("n").unwrap();
+    let session = machine.session.as_ref().unwrap().session.expose().to_owned();
+    let mut shown = head.log();
+    for args in [
+        &["nii", "n1"][..],
+        &["status"],
+        &["events", "--output", "json"],
+        &["group", "show", "disked"],
+        &["boot", "show", "n1"],
+        &["node", "show", "n1"],
+    ] {
+        shown += &head.ok(args);
+    }
+    for secret in [token.as_str(), &session, HASH] {
+        assert!(!shown.contains(secret), "{shown}");
+    }
+    let store = std::fs::read(head.data().join("camphor.db-wal")).unwrap();
+    let found = |secret: &str| store.windows(secret.len()).any(|window| window == secret.as_bytes());
+    assert!(!found(&token) && !found(&session), "the store has hashes only");
+    assert!(head.ok(&["group", "show", "disked", "--secrets"]).contains(HASH));
+}
+
+#[test]
+fn a_lost_answer_may_be_asked_for_again_and_a_replay_may_not() {
+    let head = armed();
+    let machine = Machine::new(&head);
+    let token = machine.fetch_token(&head);
+    let first = machine.ask(&machine.request(&token)).unwrap();
+    let again = machine.ask(&machine.request(&token)).unwrap();
+    assert_eq!(first, again);
+    let thief = Machine::at(&head, "127.0.0.1", 2);
+    assert_eq!(thief.ask(&thief.request(&token)), Err(ErrorCode::Replay));
+    assert_eq!(head.security(), ["replay"]);
+    assert_eq!(machine.ask(&machine.request(&token)), Ok(first), "the thief spoils nothing");
+}
+
+#[test]
+fn a_token_is_for_its_machine() {
+    let head = armed();
+    head.ok(&["node", "add", "n2", "--group", "disked", "--mac", "52:54:00:00:00:02"]);
+    head.ok(&["boot", "install", "n2"]);
+    head.leases(&[
+        ("127.0.0.1", MAC),
+        ("127.0.0.2", "52:54:00:00:00:02"),
+        ("127.0.0.3", "52:54:00:00:00:03"),
+    ]);
+    let url = token_url(&head.script(MAC, "efi"));
+    for other in ["127.0.0.2", "127.0.0.3", "127.0.0.4"] {
+        assert_eq!(Machine::at(&head, other, 2).token_at(&url), Err(ErrorCode::Unauthorized), "{other}");
+    }
+    let token = Machine::new(&head).token_at(&url).unwrap();
+    let stolen = Machine::at(&head, "127.0.0.2", 2);
+    assert_eq!(stolen.ask(&stolen.request(&token)).unwrap_err(), ErrorCode::Unauthorized, "not from there");
+    let mut posing = Machine::at(&head, "127.0.0.2", 2);
+    posing.mac = "52:54:00:00:00:02".into();
+    head.script(&posing.mac, "efi");
+    assert_eq!(posing.ask(&posing.request(&token)).unwrap_err(), ErrorCode::Unauthorized, "not for that MAC");
+    let foreign = ["foreign-token-request"; 3];
+    assert_eq!(head.security(), [&foreign[..], &["foreign-session-request", "refused-token"]].concat());
+    let machine = Machine::new(&head);
+    machine.ask(&machine.request(&token)).unwrap();
+    assert_eq!(machine.token_at(&url), Err(ErrorCode::NotFound), "an attempt that has begun gives no token");
+}
+
+#[test]
+fn without_mac_proof_the_word_counts() {
+    let mut head = Head::new();
+    head.sql("UPDATE networks SET mac_proof = 'none'");
+    head.ok(&["boot", "install", "n1"]);
+    head.serve();
+    let machine = Machine::at(&head, "127.0.0.9", 1);
+    let token = machine.fetch_token(&head);
+    machine.ask(&machine.request(&token)).unwrap();
+}
+
+#[test]
+fn wrong_requests_get_nothing() {
+    let head = armed();
+    let machine = Machine::new(&head);
+    let token = machine.fetch_token(&head);
+    let right = machine.request(&token);
+    let mut proof = right.clone();
+    proof.proof.0[5] ^= 1;
+    assert_eq!(machine.ask(&proof).unwrap_err(), ErrorCode::Unauthorized);
+    let mut boot = right.clone();
+    boot.boot_id = uuid::Uuid::nil();
+    assert_eq!(machine.ask(&boot).unwrap_err(), ErrorCode::Unauthorized, "the proof covers the boot id");
+    for wrong in ["0".repeat(32), String::new(), token.to_uppercase() + "x"] {
+        assert_eq!(machine.ask(&machine.request(&wrong)).unwrap_err(), ErrorCode::Unauthorized);
+    }
+    let mut old = right.clone();
+    old.protocol = 0;
+    assert_eq!(machine.ask(&old).unwrap_err(), ErrorCode::Version);
+    let mut old = right.clone();
+    old.nii_version = 0;
+    assert_eq!(machine.ask(&old).unwrap_err(), ErrorCode::Version);
+    let junk = serde_json::json!({"token": 1});
+    assert_eq!(machine.post::<serde_json::Value>("/api/v1/session", &junk), Err(ErrorCode::BadRequest));
+    assert_eq!(machine.nii("n").unwrap_err(), ErrorCode::Unauthorized, "no session");
+    let mut guess = Machine::new(&head);
+    let mut answer = machine.ask(&right).unwrap();
+    answer.session = Secret::new("0".repeat(32));
+    guess.session = Some(answer);
+    assert_eq!(guess.nii("n").unwrap_err(), ErrorCode::Unauthorized);
+    assert_eq!(guess.send(Vec::new()), Err(ErrorCode::Unauthorized));
+}
+
+#[test]
+fn tokens_end_after_half_an_hour() {
+    let head = armed();
+    let machine = Machine::new(&head);
+    let url = token_url(&head.script(MAC, "pcbios"));
+    let token = machine.token_at(&url).unwrap();
+    head.sql("UPDATE attempts SET minted_at = minted_at - 31 * 60 * 1000");
+    assert_eq!(machine.ask(&machine.request(&token)).unwrap_err(), ErrorCode::Unauthorized);
+    assert_eq!(machine.token_at(&url), Err(ErrorCode::NotFound));
+    assert_ne!(token_url(&head.script(MAC, "pcbios")), url, "the next boot gets another");
+}
+
+#[test]
+fn a_restarted_head_node_knows_its_sessions() {
+    let mut head = armed();
+    let mut machine = Machine::new(&head);
+    machine.begin(&head);
+    head.stop();
+    head.serve();
+    machine.nii("n").unwrap();
+    assert_eq!(machine.send(vec![machine.event(1, machine.installed())]), Ok(1));
+}
+
+#[test]
+fn time_is_signed_for_a_nonce() {
+    let head = armed();
+    let trust = head.trust();
+    let envelope: nii::envelope::Envelope = answer_of(head.get("/api/v1/time?nonce=abc"));
+    let payload = envelope.open(Purpose::Time, &trust.root_keys, trust.time_floor).unwrap();
+    let time: TimePayload = serde_json::from_slice(payload).unwrap();
+    assert_eq!((time.nonce.as_str(), time.https.as_str()), ("abc", head.https.as_str()));
+    assert!(time.time >= trust.time_floor && time.protocol == nii::session::PROTOCOL);
+    for query in ["", "?nonce=", "?nonce=%0a", &format!("?nonce={}", "a".repeat(129))] {
+        assert_eq!(head.get(&format!("/api/v1/time{query}")).status(), 400, "{query}");
+    }
+    let foreign = plain().get(format!("{}/api/v1/time?nonce=a", head.http));
+    assert_eq!(foreign.header("host", "10.9.9.9:8080").send().unwrap().status(), 400);
+}
