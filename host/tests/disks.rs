@@ -1,5 +1,7 @@
 //! Tables, journal, file systems and mounts on loop disks. Needs root, losetup, sfdisk, mkfs and partx.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
+
 mod support;
 
 use std::fs;

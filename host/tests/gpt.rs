@@ -1,5 +1,7 @@
 //! The partition table's writer under power cuts: a model of a disk with a volatile cache.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
+
 use std::io;
 
 use host::linux::disk::block::Block;

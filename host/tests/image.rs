@@ -1,5 +1,7 @@
 //! Images over HTTP, with servers that fail in every way. Needs root (owners, tmpfs).
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
+
 mod support;
 
 use std::fs;

@@ -1,5 +1,7 @@
 //! Files, passwords and programs of a new root in a tmpfs. Needs root, and busybox as a static program.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
+
 mod support;
 
 use std::fs;

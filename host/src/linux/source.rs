@@ -41,8 +41,6 @@ pub struct Sources {
 
 struct State {
     sources: Vec<Source>,
-    /// Index of the one that is asked first.
-    preferred: usize,
     /// Which one each thread asked last: who is meant when an answer is rejected.
     asked: HashMap<ThreadId, usize>,
 }
@@ -53,15 +51,21 @@ struct Source {
     lied: bool,
     /// It says that it has no such file.
     lacks: bool,
+    /// How often it failed.
+    failures: u32,
 }
 
 impl Sources {
     /// The files of an image are directly below each of `bases`.
     pub fn new(http: Http, bases: &[String]) -> Self {
-        let source =
-            |base: &String| Source { base: base.trim_end_matches('/').into(), lied: false, lacks: false };
+        let source = |base: &String| Source {
+            base: base.trim_end_matches('/').into(),
+            lied: false,
+            lacks: false,
+            failures: 0,
+        };
         let sources = bases.iter().map(source).collect();
-        Self { http, state: Mutex::new(State { sources, preferred: 0, asked: HashMap::new() }) }
+        Self { http, state: Mutex::new(State { sources, asked: HashMap::new() }) }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -71,7 +75,7 @@ impl Sources {
     /// One request to `url`.
     fn get(&self, url: &str, piece: Piece, buf: &mut Vec<u8>) -> Result<(), SourceError> {
         let url = || url.to_owned();
-        let mut request = self.http.client(&url()).get(url());
+        let mut request = self.http.client().get(url());
         if let Some((offset, len)) = piece.range() {
             request = request.header(RANGE, format!("bytes={offset}-{}", offset + u64::from(len) - 1));
         }
@@ -103,19 +107,19 @@ fn is_range(response: &Response, (offset, len): (u64, u32)) -> bool {
 }
 
 impl State {
-    /// The source for an attempt: the preferred one and then the others in turn, without liars and those that have
-    /// no such image, unless there are no others.
-    fn choose(&self, attempt: u32) -> Option<usize> {
-        let count = self.sources.len();
-        let order = (0..count).map(|step| (self.preferred + step) % count);
-        let good: Vec<usize> = order.filter(|i| !self.sources[*i].lied && !self.sources[*i].lacks).collect();
-        let all: Vec<usize> = (0..count).collect();
-        let candidates = if good.is_empty() { &all } else { &good };
-        candidates.get(attempt as usize % candidates.len().max(1)).copied()
+    /// The source to ask: no liar and none without the image as long as there are others, then the one that failed
+    /// least, then the NII's order. A source that failed is thus asked again only after all others failed too.
+    fn choose(&self) -> Option<usize> {
+        let rank = |index: &usize| {
+            let source = &self.sources[*index];
+            (source.lied, source.lacks, source.failures)
+        };
+        (0..self.sources.len()).min_by_key(rank)
     }
 
-    /// A source failed: others are asked first from now on. Whether another try makes sense.
+    /// A source failed. Whether another try makes sense.
     fn failed(&mut self, index: usize, error: &SourceError) -> bool {
+        self.sources[index].failures += 1;
         if let SourceError::Status { status, .. } = error
             && status.is_client_error()
             && *status != StatusCode::TOO_MANY_REQUESTS
@@ -123,18 +127,15 @@ impl State {
         {
             self.sources[index].lacks = true;
         }
-        if self.preferred == index {
-            self.preferred = (index + 1) % self.sources.len();
-        }
         self.sources.iter().any(|source| !source.lacks)
     }
 }
 
 impl ChunkSource for Sources {
-    fn fetch(&self, piece: Piece, attempt: u32, buf: &mut Vec<u8>) -> Result<(), FetchError> {
+    fn fetch(&self, piece: Piece, _attempt: u32, buf: &mut Vec<u8>) -> Result<(), FetchError> {
         let (index, url) = {
             let mut state = self.state();
-            let index = state.choose(attempt).ok_or_else(|| FetchError::fatal(SourceError::None))?;
+            let index = state.choose().ok_or_else(|| FetchError::fatal(SourceError::None))?;
             state.asked.insert(thread::current().id(), index);
             (index, format!("{}/{}", state.sources[index].base, piece.file_name()))
         };

@@ -1,0 +1,205 @@
+//! The step runner on the recorder: order, reports, deadlines, failures at each op.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
+use std::time::Duration;
+
+use anyhow::Context;
+use host::recorder::Recorder;
+use host::{Note, Observer, Step, Tracker, Watch, runner};
+use nii::event::Failure;
+use plan::facts::{Facts, Firmware};
+use plan::{Act, Op};
+
+/// Keeps notes as text.
+#[derive(Clone, Default)]
+struct Notes(Arc<Mutex<Vec<String>>>);
+
+impl Observer for Notes {
+    fn note(&mut self, note: &Note<'_>) {
+        let text = match note {
+            Note::Started { step, number, of, deadline } => {
+                format!("{number}/{of} {step} within {deadline:?}")
+            }
+            Note::Skipped { step, .. } => format!("{step} skipped"),
+            Note::Finished { step, .. } => format!("{step} finished"),
+            Note::Op { op } => format!("op {op}"),
+            Note::OpSkipped { op, why } => format!("op {op} skipped: {why}"),
+            Note::Progress { done, total, .. } => format!("{done} of {total}"),
+            Note::Log { line } => format!("log {line}"),
+            Note::Warning { message } => format!("warning {message}"),
+            Note::Failed(failure) => format!("failed {}", failure.step),
+        };
+        self.0.lock().unwrap().push(text);
+    }
+}
+
+impl Notes {
+    fn take(&self) -> Vec<String> {
+        std::mem::take(&mut self.0.lock().unwrap())
+    }
+}
+
+struct Room {
+    machine: Recorder,
+    tracker: Tracker,
+    ops: Vec<Op>,
+    diskless: bool,
+}
+
+const STEPS: &[Step<Room>] = &[
+    Step {
+        name: "look",
+        about: "looks around",
+        deadline: Duration::from_secs(60),
+        run: look,
+        when: |_| true,
+    },
+    Step {
+        name: "partition",
+        about: "disks only",
+        deadline: Duration::MAX,
+        run: look,
+        when: |c| !c.diskless,
+    },
+    Step {
+        name: "work",
+        about: "applies the ops",
+        deadline: Duration::from_secs(60),
+        run: work,
+        when: |_| true,
+    },
+];
+
+fn look(context: &mut Room) -> anyhow::Result<()> {
+    context.tracker.warn("dust");
+    Ok(())
+}
+
+fn work(context: &mut Room) -> anyhow::Result<()> {
+    context.tracker.apply(&mut context.machine, &context.ops).context("working")
+}
+
+fn facts() -> Facts {
+    Facts {
+        firmware: Firmware::Efi,
+        arch: "x86_64".into(),
+        kernel: "6.1.0".into(),
+        memory_total: 1 << 30,
+        memory_available: 1 << 30,
+        uuid: None,
+        disks: vec![],
+        nics: vec![],
+        tools: vec![],
+        tool_versions: BTreeMap::new(),
+    }
+}
+
+fn context(notes: &Notes, machine: Recorder) -> Room {
+    let op = |name: &str| Op::new(Act::LoadModule { name: name.into(), options: String::new() }, "a test");
+    let ops = vec![op("one"), op("two"), op("three")];
+    Room { machine, tracker: Tracker::new(vec![Box::new(notes.clone())]), ops, diskless: true }
+}
+
+fn run(context: &mut Room) -> Result<(), Failure> {
+    let tracker = context.tracker.clone();
+    runner::run(STEPS, context, &tracker, &|failure| panic!("overdue: {failure:?}"))
+}
+
+#[test]
+fn steps_run_in_order_and_are_told() {
+    let notes = Notes::default();
+    let mut context = context(&notes, Recorder::new(facts()));
+    context.tracker.set_deadlines(&BTreeMap::from([("work".into(), 90)]));
+    run(&mut context).unwrap();
+    let expected = [
+        "1/3 look within 60s",
+        "warning dust",
+        "look finished",
+        "partition skipped",
+        "3/3 work within 90s",
+        "op load module one",
+        "op load module two",
+        "op load module three",
+        "work finished",
+    ];
+    assert_eq!(notes.take(), expected);
+    assert_eq!(context.machine.ops, context.ops);
+}
+
+#[test]
+fn each_op_fails_in_turn_and_is_named() {
+    for (k, name) in ["one", "two", "three"].iter().enumerate() {
+        let notes = Notes::default();
+        let mut context = context(&notes, Recorder::new(facts()).failing_at(k, 28));
+        let failure = run(&mut context).unwrap_err();
+        assert_eq!((failure.step.as_str(), failure.op), ("work", Some(format!("load module {name}"))));
+        let cause = [
+            "working".to_owned(),
+            format!("load module {name}"),
+            "No space left on device (os error 28)".into(),
+        ];
+        assert_eq!(failure.cause, cause);
+        assert!(failure.hint.unwrap().starts_with("no space left"));
+        assert_eq!(failure.log_tail, ["dust", "the recorder fails this op"]);
+        assert_eq!(context.machine.ops.len(), k + 1, "nothing is tried after it");
+        assert_eq!(notes.take().last().unwrap(), "failed work");
+    }
+}
+
+#[test]
+fn a_step_past_its_deadline_is_reported_while_it_hangs() {
+    static RELEASED: AtomicBool = AtomicBool::new(false);
+    fn hang(context: &mut Room) -> anyhow::Result<()> {
+        context.tracker.clone().log("about to hang");
+        // What the callback of a real program ends, this one releases.
+        while !RELEASED.load(Ordering::Acquire) {
+            std::thread::yield_now();
+        }
+        Ok(())
+    }
+    let steps = [Step {
+        name: "hang",
+        about: "",
+        deadline: Duration::from_millis(50),
+        run: hang,
+        when: |_: &Room| true,
+    }];
+    let notes = Notes::default();
+    let mut context = context(&notes, Recorder::new(facts()));
+    let tracker = context.tracker.clone();
+    let (tell, told) = mpsc::channel();
+    let tell = Mutex::new(tell);
+    let overdue = move |failure: &Failure| {
+        tell.lock().unwrap().send(failure.clone()).unwrap();
+        RELEASED.store(true, Ordering::Release);
+    };
+    runner::run(&steps, &mut context, &tracker, &overdue).unwrap();
+    let failure = told.recv_timeout(Duration::from_secs(10)).unwrap();
+    assert_eq!(failure.step, "hang");
+    assert!(failure.cause[0].contains("deadline"), "{failure:?}");
+    assert_eq!(failure.log_tail, ["about to hang"]);
+    assert!(notes.take().contains(&"failed hang".to_owned()));
+}
+
+#[test]
+fn progress_is_throttled_but_its_end_is_told() {
+    let notes = Notes::default();
+    let mut tracker = Tracker::new(vec![Box::new(notes.clone())]);
+    (0..=1000).for_each(|done| tracker.progress(done, 1000));
+    let told = notes.take();
+    assert_eq!(told.first().unwrap(), "0 of 1000");
+    assert_eq!(told.last().unwrap(), "1000 of 1000");
+    // A slow machine may have taken a second or two in between.
+    assert!(told.len() < 10, "{told:?}");
+}
+
+#[test]
+fn the_table_reads_as_a_list() {
+    let list = runner::list(STEPS);
+    assert_eq!(list.lines().nth(1).unwrap(), " 2  partition  disks only (no deadline)");
+    assert_eq!(list.lines().count(), 3);
+}
