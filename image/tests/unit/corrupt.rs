@@ -66,7 +66,10 @@ impl Sample {
 }
 
 /// Ways to damage bytes.
-const DAMAGES: [(&str, fn(&mut Vec<u8>)); 6] = [
+type Damage = (&'static str, fn(&mut Vec<u8>));
+
+/// See [`Damage`].
+const DAMAGES: [Damage; 6] = [
     ("first bit", |bytes| bytes[0] ^= 1),
     ("middle bit", |bytes| {
         let middle = bytes.len() / 2;
