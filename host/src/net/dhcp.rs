@@ -56,7 +56,7 @@ async fn ask(link: &Link, patience: Duration) -> Result<(DhcpV4Client, Box<DhcpV
             }
         }
     });
-    let silence = |_| anyhow!("no DHCP server answered on {} within {} s", link.name, patience.as_secs());
+    let silence = |_| anyhow!("no DHCP answer on {} within {} s", link.name, patience.as_secs());
     let lease = lease.await.map_err(silence)??;
     Ok((client, lease))
 }

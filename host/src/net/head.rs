@@ -1,6 +1,8 @@
 //! The head node's protocol as a node speaks it (`docs/protocol.md`): signed time, session, NII, in this order, each
 //! answer checked before a word of it is believed. Requests go through [`Machine::fetch`].
 
+use std::sync::Arc;
+
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use ed25519_dalek::SigningKey;
 use nii::envelope::{Envelope, NiiPayload, PublicKey, Purpose};
@@ -15,13 +17,13 @@ use super::retry::{Sleep, until_answered};
 use crate::machine::{Machine, Request, Watch};
 
 /// The head node, as a node knows it from its command line and its initrd.
-pub struct Head<'a> {
+pub struct Head {
     /// Base URL of the plain side, as in `http://10.1.0.1:8080`.
-    pub base: &'a str,
+    pub base: String,
     /// Whom to believe.
-    pub trust: &'a Trust,
+    pub trust: Trust,
     /// Is told the signed time.
-    pub clock: &'a Clock,
+    pub clock: Arc<Clock>,
     /// How to wait between tries.
     pub sleep: Sleep,
 }
@@ -56,7 +58,7 @@ pub struct Session {
     pub mac: String,
 }
 
-impl Head<'_> {
+impl Head {
     /// Asks for the signed time, for ever, and sets the clock by it. The base URL of the TLS side.
     ///
     /// # Errors

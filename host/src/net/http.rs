@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use nii::session::{ErrorAnswer, ErrorCode};
 use nii::trust::Trust;
-use reqwest::blocking::{Client, ClientBuilder, Response};
+use reqwest::blocking::{Client, Response};
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER};
 use reqwest::redirect::Policy;
 use rustls::crypto::ring;
@@ -33,43 +33,56 @@ pub trait Exchange: Send + Sync {
     fn exchange(&self, request: &Request) -> Result<Vec<u8>, FetchError>;
 }
 
-/// A client for plain HTTP and one for TLS. Clones share connections.
+/// The client, for plain HTTP and TLS. Clones share connections.
 #[derive(Clone, Debug)]
-pub struct Http {
-    plain: Client,
-    tls: Client,
-}
+pub struct Http(Client);
 
 impl Http {
-    /// Clients that believe the CAs of `trust`, at the time of `clock`.
+    /// A client that believes the CAs of `trust`, at the time of `clock`.
     ///
     /// # Errors
     /// The CAs cannot be read.
     pub fn new(trust: &Trust, clock: Arc<Clock>) -> Result<Self> {
-        let config = tls_config(&trust.ca_pem, clock)?;
-        // Also the client that never speaks TLS does not come to be without a configuration for it.
-        let plain =
-            client().tls_backend_preconfigured(config.clone()).build().context("making the HTTP client")?;
-        let tls = client()
-            .https_only(true)
-            .tls_backend_preconfigured(config)
-            .build()
-            .context("making the HTTPS client")?;
-        Ok(Self { plain, tls })
+        let roots = roots(&trust.ca_pem)?;
+        anyhow::ensure!(!roots.is_empty(), "the trust file has no CA certificate; rebuild the initrd");
+        Self::with_roots(roots, clock)
     }
 
-    /// The client for a URL, for bulk data that is verified elsewhere.
-    pub fn client(&self, url: &str) -> &Client {
-        if url.starts_with("https:") { &self.tls } else { &self.plain }
+    /// A client that believes no certificate: for plain HTTP.
+    ///
+    /// # Errors
+    /// The client's thread cannot be started.
+    pub fn plain() -> Result<Self> {
+        Self::with_roots(RootCertStore::empty(), Arc::new(Clock::new(0)))
+    }
+
+    fn with_roots(roots: RootCertStore, clock: Arc<Clock>) -> Result<Self> {
+        let config = ClientConfig::builder_with_details(Arc::new(ring::default_provider()), clock)
+            .with_safe_default_protocol_versions()
+            .context("choosing TLS versions")?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let client = Client::builder()
+            .tls_backend_preconfigured(config)
+            .connect_timeout(CONNECT)
+            .timeout(IDLE)
+            .redirect(Policy::none())
+            .no_proxy()
+            .user_agent(concat!("camphor/", env!("CARGO_PKG_VERSION")));
+        Ok(Self(client.build().context("making the HTTP client")?))
+    }
+
+    /// The client itself, for bulk data that is verified elsewhere.
+    pub fn client(&self) -> &Client {
+        &self.0
     }
 
     fn send(&self, request: &Request) -> reqwest::Result<Response> {
-        let client = self.client(&request.url);
         let mut builder = match &request.body {
             Some(body) => {
-                client.post(&request.url).header(CONTENT_TYPE, "application/json").body(body.clone())
+                self.0.post(&request.url).header(CONTENT_TYPE, "application/json").body(body.clone())
             }
-            None => client.get(&request.url),
+            None => self.0.get(&request.url),
         };
         if let Some(bearer) = &request.bearer {
             builder = builder.header(AUTHORIZATION, format!("Bearer {}", bearer.expose()));
@@ -98,26 +111,14 @@ impl Exchange for Http {
     }
 }
 
-fn client() -> ClientBuilder {
-    Client::builder()
-        .connect_timeout(CONNECT)
-        .timeout(IDLE)
-        .redirect(Policy::none())
-        .no_proxy()
-        .user_agent(concat!("camphor/", env!("CARGO_PKG_VERSION")))
-}
-
-fn tls_config(ca_pem: &str, clock: Arc<Clock>) -> Result<ClientConfig> {
+fn roots(ca_pem: &str) -> Result<RootCertStore> {
     let mut roots = RootCertStore::empty();
     for certificate in CertificateDer::pem_slice_iter(ca_pem.as_bytes()) {
         let certificate = certificate.map_err(|error| anyhow::anyhow!("{error:?}"));
-        roots.add(certificate.context("reading the cluster CA of the trust file")?)?;
+        let certificate = certificate.context("reading the cluster CA of the trust file")?;
+        roots.add(certificate).context("reading the cluster CA of the trust file")?;
     }
-    anyhow::ensure!(!roots.is_empty(), "the trust file has no CA certificate; rebuild the initrd");
-    let config = ClientConfig::builder_with_details(Arc::new(ring::default_provider()), clock)
-        .with_safe_default_protocol_versions()
-        .context("choosing TLS versions")?;
-    Ok(config.with_root_certificates(roots).with_no_client_auth())
+    Ok(roots)
 }
 
 /// The head node's refusal; of a cache's page only the beginning is kept.

@@ -1,6 +1,6 @@
 //! The few rtnetlink requests that a node needs (rtnetlink(7), netlink(7)), each sent on its own and acknowledged.
 //!
-//! All of them say CREATE and REPLACE: asking again for what is there already changes nothing.
+//! Asking again for what is there already changes nothing.
 
 use std::net::IpAddr;
 use std::os::fd::OwnedFd;
@@ -16,6 +16,8 @@ const NLM_F_REQUEST: u16 = 0x1;
 const NLM_F_ACK: u16 = 0x4;
 const NLM_F_REPLACE: u16 = 0x100;
 const NLM_F_CREATE: u16 = 0x400;
+/// Make it, or change what is there. Links do not know it: they are only changed.
+const PUT: u16 = NLM_F_CREATE | NLM_F_REPLACE;
 const NLMSG_ERROR: u16 = 2;
 const HEADER: usize = 16;
 
@@ -43,11 +45,10 @@ const AF_INET6: u8 = 10;
 struct Message(Vec<u8>);
 
 impl Message {
-    fn new(kind: u16, body: &[u8]) -> Self {
+    fn new(kind: u16, flags: u16, body: &[u8]) -> Self {
         let mut bytes = vec![0; 4];
         bytes.extend_from_slice(&kind.to_ne_bytes());
-        let flags = NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE | NLM_F_REPLACE;
-        bytes.extend_from_slice(&flags.to_ne_bytes());
+        bytes.extend_from_slice(&(NLM_F_REQUEST | NLM_F_ACK | flags).to_ne_bytes());
         bytes.extend_from_slice(&1_u32.to_ne_bytes());
         bytes.extend_from_slice(&0_u32.to_ne_bytes());
         bytes.extend_from_slice(body);
@@ -109,7 +110,7 @@ fn octets(address: IpAddr) -> Vec<u8> {
 /// `struct ifinfomsg`.
 fn link_message(index: u32, flags: u32, change: u32) -> Message {
     let numbers = [0, index, flags, change];
-    Message::new(RTM_NEWLINK, &numbers.iter().flat_map(|number| number.to_ne_bytes()).collect::<Vec<u8>>())
+    Message::new(RTM_NEWLINK, 0, &numbers.iter().flat_map(|number| number.to_ne_bytes()).collect::<Vec<u8>>())
 }
 
 /// Sets an interface up.
@@ -136,7 +137,7 @@ pub fn add_address(index: u32, address: IpAddr, prefix: u8) -> Result<(), Errno>
     let flags = if address.is_ipv6() { IFA_F_NODAD } else { 0 };
     let mut body = vec![family(address), prefix, flags, 0];
     body.extend_from_slice(&index.to_ne_bytes());
-    let mut message = Message::new(RTM_NEWADDR, &body).attribute(IFA_ADDRESS, &octets(address));
+    let mut message = Message::new(RTM_NEWADDR, PUT, &body).attribute(IFA_ADDRESS, &octets(address));
     if let IpAddr::V4(v4) = address {
         let host_bits = u32::MAX.checked_shr(prefix.into()).unwrap_or(0);
         let broadcast = (v4.to_bits() | host_bits).to_be_bytes();
@@ -152,7 +153,7 @@ pub fn add_address(index: u32, address: IpAddr, prefix: u8) -> Result<(), Errno>
 pub fn add_route(index: u32, to: IpAddr, prefix: u8, via: IpAddr) -> Result<(), Errno> {
     let mut body = vec![family(via), prefix, 0, 0, RT_TABLE_MAIN, RTPROT_BOOT, 0, RTN_UNICAST];
     body.extend_from_slice(&0_u32.to_ne_bytes());
-    let mut message = Message::new(RTM_NEWROUTE, &body);
+    let mut message = Message::new(RTM_NEWROUTE, PUT, &body);
     if prefix > 0 {
         message = message.attribute(RTA_DST, &octets(to));
     }

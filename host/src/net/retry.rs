@@ -76,7 +76,7 @@ pub fn until_answered<T>(
         let pause = pause(&error, &mut pauses);
         if said.is_none_or(|at| at.elapsed() >= SAY_EVERY) {
             let next = pause.as_secs_f64();
-            watch.log(&format!("waiting for {whom}: {}; next try in {next:.1} s", in_short(&error)));
+            watch.log(&format!("waiting for {whom}: {}; trying again in {next:.1} s", in_short(&error)));
             said = Some(Instant::now());
         }
         sleep(pause);

@@ -80,9 +80,8 @@ impl Network {
         loop {
             let ready = wait_for_links(boot_mac, watch)?;
             let candidates = candidates(&ready, boot_mac, boot_only);
-            match self.ask(&candidates, round, watch)? {
-                Some((link, lease)) => return self.take(&link, lease, watch),
-                None => watch.log(&format!("no DHCP server answers on {}; asking again", names(&candidates))),
+            if let Some((link, lease)) = self.ask(&candidates, round, watch)? {
+                return self.take(&link, lease, watch);
             }
             boot_only = false;
             round = (round * 2).min(ROUND.1);

@@ -1,0 +1,107 @@
+//! The kernel command line, as far as it speaks to camphor (`docs/imageinit.md`).
+
+/// What it says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Options {
+    /// `camphor.head=URL`: base URL of the head node's plain side.
+    pub head: Option<String>,
+    /// `BOOTIF=01-aa-bb-…` (from the boot script): MAC address of the boot interface, lower case with colons.
+    pub boot_mac: Option<String>,
+    /// `camphor.debug`: every op on the console.
+    pub debug: bool,
+    /// `camphor.shell`: a shell on the console before anything is done.
+    pub shell: bool,
+    /// What is not understood, in sentences.
+    pub warnings: Vec<String>,
+}
+
+impl Options {
+    /// Reads the text of /proc/cmdline.
+    pub fn parse(text: &str) -> Self {
+        let mut options = Self::default();
+        for word in words(text) {
+            let (key, value) = match word.split_once('=') {
+                Some((key, value)) => (key, Some(value)),
+                None => (word.as_str(), None),
+            };
+            options.take(key, value);
+        }
+        options
+    }
+
+    fn take(&mut self, key: &str, value: Option<&str>) {
+        match (key, value) {
+            ("camphor.head", Some(url)) if url.starts_with("http://") => {
+                self.head = Some(url.trim_end_matches('/').to_owned());
+            }
+            ("camphor.head", value) => {
+                let value = value.unwrap_or_default();
+                self.warnings.push(format!("camphor.head={value} is not an http:// URL and is ignored"));
+            }
+            ("BOOTIF", Some(value)) => match boot_mac(value) {
+                Some(mac) => self.boot_mac = Some(mac),
+                None => self.warnings.push(format!("BOOTIF={value} is no Ethernet address and is ignored")),
+            },
+            ("camphor.debug", None) => self.debug = true,
+            ("camphor.shell", None) => self.shell = true,
+            (key, _) if key.starts_with("camphor.") => {
+                self.warnings.push(format!("{key} on the kernel command line is not known and is ignored"));
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Splits as the kernel does (lib/cmdline.c, next_arg): blanks separate, double quotes keep them, and quotes around a
+/// whole word or a whole value go away.
+fn words(text: &str) -> Vec<String> {
+    let mut words = Vec::new();
+    let mut word = String::new();
+    let mut quoted = false;
+    for char in text.chars() {
+        match char {
+            '"' => quoted = !quoted,
+            char if char.is_whitespace() && !quoted => words.push(std::mem::take(&mut word)),
+            char => word.push(char),
+        }
+    }
+    words.push(word);
+    words.retain(|word| !word.is_empty());
+    words
+}
+
+/// `01-aa-bb-cc-dd-ee-ff`: the hardware type and the address, as PXELINUX wrote it first.
+fn boot_mac(value: &str) -> Option<String> {
+    let address =
+        value.strip_prefix("01-").or_else(|| value.strip_prefix("01:"))?.replace('-', ":").to_lowercase();
+    let bytes: Vec<&str> = address.split(':').collect();
+    let hex = |byte: &&str| byte.len() == 2 && byte.chars().all(|char| char.is_ascii_hexdigit());
+    (bytes.len() == 6 && bytes.iter().all(hex)).then_some(address)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_what_the_boot_script_writes() {
+        let text = "initrd=initrd.img camphor.head=http://10.1.0.1:8080/ BOOTIF=01-52-54-00-AA-bb-01 \
+                    console=tty0 console=ttyS0,115200n8 quiet camphor.debug\n";
+        let options = Options::parse(text);
+        assert_eq!(options.head.as_deref(), Some("http://10.1.0.1:8080"));
+        assert_eq!(options.boot_mac.as_deref(), Some("52:54:00:aa:bb:01"));
+        assert!(options.debug && !options.shell && options.warnings.is_empty());
+    }
+
+    #[test]
+    fn what_is_not_understood_is_said() {
+        let options = Options::parse("camphor.haed=x camphor.head=ftp://x BOOTIF=52:54 camphor.nii=\"a b\"");
+        assert_eq!(options.warnings.len(), 4, "{:?}", options.warnings);
+        assert_eq!(options.head, None);
+    }
+
+    #[test]
+    fn quotes_are_the_kernels() {
+        assert_eq!(words("a=\"b c\" \"d e=f\"  g"), ["a=b c", "d e=f", "g"]);
+    }
+}

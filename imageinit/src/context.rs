@@ -1,0 +1,98 @@
+//! What the steps share: the machine, the head node, and what earlier steps found out.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result};
+use host::net::events::Reporter;
+use host::net::head::{Head, Session};
+use host::net::http::Exchange;
+use host::{Machine, Tracker};
+use nii::Nii;
+use nii::manifest::Manifest;
+use nii::secret::Secret;
+use nii::v1::{Image, InstallType};
+use plan::{Op, Plan};
+use uuid::Uuid;
+
+use crate::cmdline::Options;
+use crate::observers::Policy;
+use crate::outcome::HandOff;
+
+/// The context of a run.
+pub struct Ctx {
+    /// The machine: the real one, or a recorder.
+    pub machine: Box<dyn Machine>,
+    /// Is told what goes on.
+    pub tracker: Tracker,
+    /// The kernel command line.
+    pub options: Options,
+    /// The head node; `None` if the command line names none.
+    pub head: Option<Head>,
+    /// Reports to the head node.
+    pub reporter: Reporter,
+    /// What the reports are sent with.
+    pub exchange: Arc<dyn Exchange>,
+    /// The kernel's boot id.
+    pub boot_id: Uuid,
+    /// The one-time token; `None` if the initrd had none, or after its use.
+    pub token: Option<Secret>,
+    /// What to do after a failure; the default until `nii`.
+    pub policy: Policy,
+    /// From `session` on.
+    pub session: Option<Session>,
+    /// From `nii` on.
+    pub nii: Option<Nii>,
+    /// From `preflight` on, unless the install was committed before.
+    pub job: Option<Job>,
+    /// When the run began.
+    pub began: Instant,
+    /// How long `unpack` took.
+    pub unpacked_in: Duration,
+    /// An earlier boot committed this arming's install, and only its report was lost.
+    pub committed: bool,
+}
+
+/// What is to be done, complete before anything is destroyed.
+pub struct Job {
+    /// The image's manifest.
+    pub manifest: Manifest,
+    /// Every op.
+    pub plan: Plan,
+}
+
+impl Ctx {
+    /// The session.
+    pub fn session(&self) -> Result<&Session> {
+        self.session.as_ref().context("there is no session yet")
+    }
+
+    /// The NII.
+    pub fn nii(&self) -> Result<&Nii> {
+        self.nii.as_ref().context("there is no NII yet")
+    }
+
+    /// The image that the NII names; validation has seen to it that there is one.
+    pub fn image(&self) -> Result<&Image> {
+        self.nii()?.image.as_ref().context("the NII names no image")
+    }
+
+    /// Whether the node is to run from its own disks.
+    pub fn disked(&self) -> bool {
+        self.nii.as_ref().is_some_and(|nii| nii.install.kind == InstallType::Disked)
+    }
+
+    /// What follows when all steps are done. An install that an earlier boot committed has nothing loaded or mounted.
+    pub fn hand_off(&self) -> HandOff {
+        match &self.nii {
+            Some(nii) if nii.install.kind == InstallType::Diskless => HandOff::SwitchRoot,
+            Some(nii) if !self.committed => nii.install.after.into(),
+            _ => HandOff::Reboot,
+        }
+    }
+
+    /// Applies ops in order.
+    pub fn apply(&mut self, ops: &[Op]) -> Result<()> {
+        Ok(self.tracker.apply(&mut *self.machine, ops)?)
+    }
+}

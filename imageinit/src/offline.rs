@@ -1,0 +1,119 @@
+//! The subcommands that install nothing: what would be done, and what is known.
+
+use std::fs;
+use std::io::Write as _;
+use std::os::fd::AsFd as _;
+use std::path::Path;
+use std::time::Instant;
+
+use anyhow::{Context as _, Result, bail};
+use host::linux::source::Sources;
+use host::net::http::Http;
+use host::{Watch, runner};
+use image::Image;
+use image::sign::PublicKey;
+use image::source::Patience;
+use nii::manifest::Manifest;
+use nii::v1::InstallType;
+use nii::{Finding, Strictness};
+use plan::{Facts, Inputs, Plan, install};
+use uuid::Uuid;
+
+use crate::cli::{PlanInputs, USAGE, UnpackInputs};
+use crate::steps::{STEPS, peak_kib};
+
+/// `help`.
+pub fn help() -> Result<()> {
+    print(USAGE)
+}
+
+/// `--list`.
+pub fn list() -> Result<()> {
+    print(&runner::list(STEPS))
+}
+
+/// `plan`: what the steps would do. Arming and attempt are nil: a real plan has other GUIDs.
+pub fn plan(inputs: &PlanInputs) -> Result<()> {
+    let (nii, warnings) = nii::read(&read(&inputs.nii)?, Strictness::Lenient)
+        .with_context(|| format!("reading {}", inputs.nii.display()))?;
+    let facts: Facts = serde_json::from_slice(&read(&inputs.facts)?)
+        .with_context(|| format!("reading {}", inputs.facts.display()))?;
+    let manifest = Manifest::parse(&read(&inputs.manifest)?)
+        .with_context(|| format!("reading {}", inputs.manifest.display()))?;
+    let inputs =
+        Inputs { facts: &facts, nii: &nii, manifest: &manifest, arming: Uuid::nil(), attempt: Uuid::nil() };
+    let plan = match nii.install.kind {
+        InstallType::Disked => install::disked(&inputs),
+        InstallType::Diskless => install::diskless(&inputs),
+        InstallType::Package => bail!("a package install is planned by the program `installer`"),
+    };
+    match plan {
+        Ok(plan) => print(&show(&plan, &warnings)),
+        Err(findings) => bail!("no plan:\n{}", lines(&findings)),
+    }
+}
+
+/// A plan for a person: every op with its condition and its reason.
+fn show(plan: &Plan, warnings: &[Finding]) -> String {
+    let mut text = lines(warnings) + &lines(&plan.warnings);
+    for stage in &plan.stages {
+        text += &format!("{}\n", stage.step);
+        for op in &stage.ops {
+            text += &format!("  {op}\n      because {}\n", op.reason);
+            let has = op.guard.has.iter().map(|path| format!("has {path}"));
+            let lacks = op.guard.lacks.iter().map(|path| format!("lacks {path}"));
+            let conditions: Vec<String> = has.chain(lacks).collect();
+            if !conditions.is_empty() {
+                text += &format!("      if the root {}\n", conditions.join(" and "));
+            }
+        }
+    }
+    text
+}
+
+fn lines(findings: &[Finding]) -> String {
+    findings.iter().map(|finding| format!("{finding}\n")).collect()
+}
+
+fn read(path: &Path) -> Result<Vec<u8>> {
+    fs::read(path).with_context(|| format!("reading {}", path.display()))
+}
+
+fn print(text: &str) -> Result<()> {
+    std::io::stdout().write_all(text.as_bytes()).context("writing to standard output")
+}
+
+/// `facts`.
+pub fn facts() -> Result<()> {
+    let facts = host::linux::facts::read(Path::new("/sys"), Path::new("/proc"), &mut Words)?;
+    print(&(serde_json::to_string_pretty(&facts)? + "\n"))
+}
+
+/// `unpack`: an image into an empty directory, for measuring.
+pub fn unpack(inputs: &UnpackInputs) -> Result<()> {
+    let key: PublicKey = inputs.key.parse().context("reading --key")?;
+    let source = Sources::new(Http::plain()?, std::slice::from_ref(&inputs.url));
+    let target =
+        fs::File::open(&inputs.target).with_context(|| format!("opening {}", inputs.target.display()))?;
+    let began = Instant::now();
+    let image = Image::open(&source, &[key], inputs.digest, Patience::default())?;
+    image.unpack(target.as_fd(), &mut |_| ())?;
+    let seconds = began.elapsed().as_secs_f64();
+    let manifest = image.manifest();
+    print(&format!(
+        "seconds {seconds:.3}\nstored_bytes {}\nplain_bytes {}\npeak_kib {}\n",
+        manifest.stored_size,
+        manifest.plain_size,
+        peak_kib()
+    ))
+}
+
+/// Remarks go to standard error: standard output is for programs.
+struct Words;
+
+impl Watch for Words {
+    fn progress(&mut self, _: u64, _: u64) {}
+    fn log(&mut self, line: &str) {
+        eprintln!("imageinit: {line}");
+    }
+}

@@ -1,0 +1,25 @@
+//! `nii`: the document, checked, and what holds from now on because of it.
+
+use std::sync::PoisonError;
+
+use anyhow::{Context as _, Result, ensure};
+use nii::v1::InstallType;
+
+use crate::context::Ctx;
+
+/// Runs the step.
+pub fn run(ctx: &mut Ctx) -> Result<()> {
+    let mut watch = ctx.tracker.clone();
+    let session = ctx.session.as_ref().context("there is no session yet")?;
+    let head = ctx.head.as_ref().context("there is no head node")?;
+    let (nii, warnings) = head.nii(session, &mut *ctx.machine, &mut watch)?;
+    warnings.iter().for_each(|finding| ctx.tracker.warn(&format!("NII: {finding}")));
+    ensure!(
+        nii.install.kind != InstallType::Package,
+        "the NII asks for a package install, which is the program `installer` in a stock initrd: boot the node with its script"
+    );
+    *ctx.policy.lock().unwrap_or_else(PoisonError::into_inner) = nii.install.on_failure;
+    ctx.tracker.set_deadlines(&nii.install.deadlines);
+    ctx.nii = Some(nii);
+    Ok(())
+}

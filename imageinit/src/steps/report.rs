@@ -1,0 +1,44 @@
+//! `report`: the head node is told, and a person gets one line.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use nii::event::Body;
+
+use crate::context::Ctx;
+use crate::observers::say;
+
+/// A report that does not get through is made up for at the next boot, by the committed journal.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Runs the step.
+pub fn run(ctx: &mut Ctx) -> Result<()> {
+    let arming = ctx.session()?.arming;
+    let peak_kib = peak_kib();
+    let image_bytes = ctx.job.as_ref().map_or(0, |job| job.manifest.stored_size);
+    ctx.reporter.report(Body::Installed { arming, peak_kib, image_bytes });
+    if !ctx.reporter.flush(PATIENCE) {
+        let why = ctx.reporter.refused().unwrap_or_else(|| "it does not answer".to_owned());
+        ctx.tracker.warn(&format!("the head node could not be told: {why}"));
+    }
+    say(&summary(ctx, peak_kib, image_bytes)?);
+    Ok(())
+}
+
+fn summary(ctx: &Ctx, peak_kib: u64, image_bytes: u64) -> Result<String> {
+    let mega = image_bytes as f64 / 1e6;
+    let rate = mega / ctx.unpacked_in.as_secs_f64().max(0.001);
+    Ok(format!(
+        "camphor: installed {} in {:.0} s; peak memory {} MiB; image {mega:.0} MB at {rate:.0} MB/s",
+        ctx.nii()?.node.name,
+        ctx.began.elapsed().as_secs_f64(),
+        peak_kib.div_ceil(1024),
+    ))
+}
+
+/// VmHWM of /proc/self/status (proc(5)): the most memory that was resident, in KiB.
+pub fn peak_kib() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    line.and_then(|line| line.split_whitespace().next()?.parse().ok()).unwrap_or(0)
+}

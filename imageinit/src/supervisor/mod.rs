@@ -1,0 +1,92 @@
+//! PID 1: one thread that must never end. It mounts what a system needs, starts the worker (this program again, as
+//! `imageinit run`), shows what it says on every console, reaps orphans, and does what follows: the hand-off, or the
+//! failure screen and the NII's policy.
+//!
+//! Here, and nowhere else in this crate, the side-effect wall is lifted: the supervisor must work when nothing else does,
+//! and `host` with its threads and clients is the worker's.
+
+#![allow(clippy::disallowed_methods, reason = "the one module of imageinit that touches the machine itself")]
+
+mod console;
+mod handoff;
+mod mounts;
+mod policy;
+mod screen;
+mod shell;
+mod worker;
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use nii::event::Failure;
+use nii::session::TOKEN_PATH;
+use nii::v1::OnFailure;
+
+use crate::cmdline::Options;
+use crate::outcome::{self, HandOff, Outcome};
+use console::Console;
+
+/// Runs the machine. Never returns; a PID 1 that ended would be a kernel panic.
+pub fn run() -> ! {
+    std::panic::set_hook(Box::new(|panic| {
+        // Not on the console object, which may be what panicked. The worker's state is lost; the screen stays.
+        eprintln!(
+            "\ncamphor: FAILED: the supervisor itself: {panic}\nThis is a defect of camphor. Reset the machine."
+        );
+        loop {
+            std::thread::sleep(Duration::from_secs(3600));
+        }
+    }));
+    let problems = mounts::early();
+    let mut console = Console::open();
+    console.say(concat!("camphor: imageinit ", env!("CARGO_PKG_VERSION")));
+    problems.iter().for_each(|problem| console.say(&format!("camphor: {problem}")));
+    let options = Options::parse(&fs::read_to_string("/proc/cmdline").unwrap_or_default());
+    options.warnings.iter().for_each(|warning| console.say(&format!("camphor: warning: {warning}")));
+    if options.shell {
+        shell::run(&mut console, "camphor.shell: leave the shell to go on");
+    }
+    match work(&mut console) {
+        Next::HandOff(hand_off) => {
+            let failure = handoff::run(hand_off, &mut console);
+            policy::obey(&failure, OnFailure::ReportAndHold, &mut console)
+        }
+        Next::Failure(failure, policy) => policy::obey(&failure, policy, &mut console),
+    }
+}
+
+/// What follows the worker's run.
+enum Next {
+    HandOff(HandOff),
+    Failure(Box<Failure>, OnFailure),
+}
+
+/// Runs the worker to its end. One that left no word of its end died of something.
+fn work(console: &mut Console) -> Next {
+    let ended = take_token().and_then(|token| worker::run(&token, console));
+    let outcome = Outcome::load(Path::new(outcome::PATH));
+    let (good, how, hint) = match &ended {
+        Ok(ended) => (ended.good(), ended.sentence(), ended.hint()),
+        Err(error) => (false, format!("{error:#}"), None),
+    };
+    let (step, policy) = match outcome {
+        Ok(Outcome::Done(hand_off)) if good => return Next::HandOff(hand_off),
+        Ok(Outcome::Failed { failure, policy }) => return Next::Failure(Box::new(failure), policy),
+        Ok(Outcome::Running { step, policy }) => (step, policy),
+        _ => ("worker".to_owned(), OnFailure::default()),
+    };
+    let failure = Failure { step, op: None, cause: vec![how], hint, log_tail: console.tail() };
+    Next::Failure(Box::new(failure), policy)
+}
+
+/// The token leaves the initrd's files before anything else runs; the worker alone gets it.
+fn take_token() -> anyhow::Result<String> {
+    let token = match fs::read_to_string(TOKEN_PATH) {
+        Ok(token) => token.trim().to_owned(),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
+        Err(error) => return Err(anyhow::Error::new(error).context(format!("reading {TOKEN_PATH}"))),
+    };
+    let _ = fs::remove_file(TOKEN_PATH);
+    Ok(token)
+}

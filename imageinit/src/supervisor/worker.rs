@@ -1,0 +1,134 @@
+//! Starting the worker, passing on what it says, and reaping it and every orphan.
+
+use std::io::{PipeReader, Write as _};
+use std::os::unix::process::CommandExt as _;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result};
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::process::{Pid, WaitOptions, WaitStatus, wait};
+
+use super::console::{Console, timespec};
+use crate::outcome::{self, Outcome};
+
+/// How often orphans are reaped.
+const REAP_EVERY: Duration = Duration::from_millis(200);
+/// After so long without a word from the worker the supervisor says that it is still there.
+const SILENCE: Duration = Duration::from_secs(15);
+/// A child of the worker's that outlives it may hold the pipe; its last words are worth this much.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// How the worker ended.
+pub struct Ended(WaitStatus);
+
+impl Ended {
+    /// By itself, with status 0.
+    pub fn good(&self) -> bool {
+        self.0.exit_status() == Some(0)
+    }
+
+    /// How, for a person.
+    pub fn sentence(&self) -> String {
+        match (self.0.exit_status(), self.0.terminating_signal()) {
+            (Some(host::runner::EXIT_OVERDUE), _) => {
+                "the worker was ended: its step outlived its deadline".to_owned()
+            }
+            (Some(status), _) => format!("the worker ended with status {status} without saying why"),
+            (_, Some(signal)) => format!("the worker was killed by signal {signal}"),
+            _ => "the worker ended in an unknown way".to_owned(),
+        }
+    }
+
+    /// What to try.
+    pub fn hint(&self) -> Option<String> {
+        let hint = match self.0.terminating_signal() {
+            Some(9) => "SIGKILL mostly means out of memory: look at dmesg, give the node more RAM",
+            Some(6) => "SIGABRT is a panic of camphor: its message is in the log lines; please report it",
+            _ => return None,
+        };
+        Some(hint.to_owned())
+    }
+}
+
+/// Runs `imageinit run` with the token on its standard input.
+///
+/// # Errors
+/// The worker cannot be started.
+pub fn run(token: &str, console: &mut Console) -> Result<Ended> {
+    let (words, pipe) = std::io::pipe().context("making the worker's pipe")?;
+    let mut child = Command::new("/proc/self/exe")
+        .arg0("imageinit")
+        .arg("run")
+        .stdin(Stdio::piped())
+        .stdout(pipe.try_clone().context("making the worker's pipe")?)
+        .stderr(pipe)
+        .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+        .env("HOME", "/root")
+        .spawn()
+        .context("starting the worker")?;
+    if let Some(mut stdin) = child.stdin.take() {
+        // A worker that died at once has its own report.
+        let _ = stdin.write_all(token.as_bytes());
+    }
+    let pid = Pid::from_child(&child);
+    let ended = pump(&words, pid, console);
+    Ok(Ended(ended))
+}
+
+fn pump(words: &PipeReader, worker: Pid, console: &mut Console) -> WaitStatus {
+    let mut ended: Option<(WaitStatus, Instant)> = None;
+    loop {
+        let open = pass_on(words, console);
+        if let Some(status) = reap(worker) {
+            ended = Some((status, Instant::now()));
+        }
+        match ended {
+            Some((status, at)) if !open || at.elapsed() > LAST_WORDS => return status,
+            None if !open => std::thread::sleep(REAP_EVERY),
+            _ => {}
+        }
+        if ended.is_none() && console.said.elapsed() > SILENCE {
+            console.say(&still_there());
+        }
+    }
+}
+
+/// Passes on what there is, or waits a moment; false once nobody can say anything any more.
+fn pass_on(words: &PipeReader, console: &mut Console) -> bool {
+    let mut polls = [PollFd::new(words, PollFlags::IN)];
+    if !matches!(poll(&mut polls, Some(&timespec(REAP_EVERY))), Ok(1..)) {
+        return true;
+    }
+    let mut bytes = [0; 4096];
+    match rustix::io::read(words, &mut bytes) {
+        Ok(0) => false,
+        Ok(length) => {
+            console.write(&bytes[..length]);
+            true
+        }
+        Err(_) => true,
+    }
+}
+
+/// Reaps whoever has ended; the worker's status if it was among them.
+fn reap(worker: Pid) -> Option<WaitStatus> {
+    let mut status = None;
+    while let Ok(Some((pid, ended))) = wait(WaitOptions::NOHANG) {
+        if pid == worker {
+            status = Some(ended);
+        }
+    }
+    status
+}
+
+fn still_there() -> String {
+    let seconds = SILENCE.as_secs();
+    match Outcome::load(Path::new(outcome::PATH)) {
+        Ok(Outcome::Running { step, .. }) => {
+            format!("camphor: still at step {step}; nothing new for {seconds} s")
+        }
+        _ => format!("camphor: the worker runs; nothing new for {seconds} s"),
+    }
+}
