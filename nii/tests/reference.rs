@@ -1,5 +1,7 @@
 //! The examples, the reference, the schema and the types say the same.
 
+#![allow(clippy::unwrap_used, reason = "test support")]
+
 use std::collections::BTreeSet;
 
 use nii::{Strictness, read};

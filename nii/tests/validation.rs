@@ -1,5 +1,7 @@
 //! Every rule of validation by its JSON path, and how documents are read: a right document is made wrong in one place.
 
+#![allow(clippy::unwrap_used, reason = "test support")]
+
 use nii::{Finding, ReadError, Severity, Strictness, read};
 use serde_json::{Value, json};
 

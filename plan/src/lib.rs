@@ -7,10 +7,8 @@
 //!   [`mkfs`], `configure` (files of the new root) and `bootloader`.
 //! * [`network`]: the node's own network while it installs.
 //! * [`journal`]: the marks that an install leaves on its disk while it is in progress.
-//! * [`accounts`]: editing /etc/shadow, for the one op whose result depends on the image's own text.
 //! * [`render`]: a plan for people.
 
-pub mod accounts;
 mod bootloader;
 mod configure;
 mod disks;

@@ -1,5 +1,7 @@
 //! Every reason why a plan cannot be: where it is, and what it tells the person who must mend it.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "test support")]
+
 mod support;
 
 use nii::Finding;

@@ -1,5 +1,7 @@
 //! Properties of every partition table that is planned, over disks and layouts of all sizes.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "test support")]
+
 mod support;
 
 use std::collections::BTreeSet;
