@@ -53,39 +53,37 @@ impl Index {
             if let Some((pattern, module)) =
                 line.strip_prefix("alias ").and_then(|rest| rest.rsplit_once(' '))
             {
-                index.aliases.push((pattern.to_owned(), underscored(module)));
+                index.aliases.push((underscored(pattern), underscored(module)));
             }
         }
         for line in softdep.lines() {
             let mut words = line.split_whitespace();
             if let (Some("softdep"), Some(module)) = (words.next(), words.next()) {
-                let (mut pre, mut post) = (Vec::new(), Vec::new());
-                let mut into = &mut pre;
+                // A module may have several such lines; a name before any keyword counts as `pre:`.
+                let (pre, post) = index.soft.entry(underscored(module)).or_default();
+                let mut into = &mut *pre;
                 for word in words {
                     match word {
-                        "pre:" => into = &mut pre,
-                        "post:" => into = &mut post,
+                        "pre:" => into = pre,
+                        "post:" => into = post,
                         name => into.push(underscored(name)),
                     }
                 }
-                index.soft.insert(underscored(module), (pre, post));
             }
         }
         index.builtin = builtin.lines().map(name_of).collect();
         index
     }
 
-    /// The modules behind a name or a modalias; none if there are none, or they are built in.
+    /// The modules behind a name or a modalias; none if there are none. What is built in may have modules that
+    /// do the same faster (`crc32`), as in modprobe.
     pub fn resolve(&self, name_or_alias: &str) -> Vec<String> {
         let name = underscored(name_or_alias);
         if self.modules.contains_key(&name) {
             return vec![name];
         }
-        if self.builtin.contains(&name) {
-            return Vec::new();
-        }
         let mut found: Vec<String> = Vec::new();
-        for (_, module) in self.aliases.iter().filter(|(pattern, _)| fits(pattern, name_or_alias)) {
+        for (_, module) in self.aliases.iter().filter(|(pattern, _)| fits(pattern, &name)) {
             if !found.contains(module) {
                 found.push(module.clone());
             }
@@ -130,9 +128,14 @@ fn name_of(file: &str) -> String {
     underscored(base.split_once(".ko").map_or(base, |(name, _)| name))
 }
 
-/// To the kernel `-` and `_` are one.
+/// In names and aliases `-` and `_` are one, except for ranges in brackets.
 fn underscored(name: &str) -> String {
-    name.replace('-', "_")
+    let mut inside = false;
+    let one = |character: char| {
+        inside = (inside || character == '[') && character != ']';
+        if character == '-' && !inside { '_' } else { character }
+    };
+    name.chars().map(one).collect()
 }
 
 /// fnmatch(3) as module aliases need it: `*`, `?`, `[abc]`, `[a-z]`.
@@ -208,7 +211,8 @@ mod tests {
         alias crypto-crc32c crc32c_generic\n\
         alias crc32c crc32c_generic\n\
         alias acpi*:PNP0C0[A-C]:* battery\n";
-    const SOFT: &str = "softdep ext4 pre: crc32c\nsoftdep virtio_net post: virtio-pci\n";
+    const SOFT: &str =
+        "softdep ext4 pre: crypto-crc32c\nsoftdep ext4 pre: nothing\nsoftdep virtio_net post: virtio-pci\n";
 
     fn index() -> Index {
         Index::parse(DEP, ALIAS, SOFT, "kernel/drivers/nvme/host/nvme-core.ko\n")
