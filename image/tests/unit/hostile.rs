@@ -160,7 +160,7 @@ fn refused(outside: &str) -> Vec<(&'static str, Vec<Member>, &'static str, &'sta
         ("hard link to a directory", vec![dir("d"), hard_link("h", "d")], "h", ""),
         ("the root as a file", vec![file(".")], ".", "root"),
         ("the root as a symlink", vec![symlink("./", &in_outside)], "./", "root"),
-        ("a very deep path", vec![file(&"d/".repeat(500).trim_end_matches('/'))], "d/d", "nested"),
+        ("a very deep path", vec![file("d/".repeat(500).trim_end_matches('/'))], "d/d", "nested"),
     ]
 }
 
