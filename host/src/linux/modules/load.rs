@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ffi::CString;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow, bail};
 use rustix::io::Errno;
@@ -14,7 +15,9 @@ use crate::machine::Watch;
 
 /// Devices behind devices (a PCI bridge, a virtio bus, a SCSI host) show up one layer a pass. More layers than this
 /// no machine has.
-const PASSES: usize = 16;
+const PASSES: usize = 32;
+/// How long no device must appear for the hardware to count as all there.
+const QUIET: Duration = Duration::from_millis(150);
 /// What no device announces though the next steps need it: virtio disks and NICs on PCI, SCSI and CD drives' upper
 /// half, and what their file systems are checked with.
 const BESIDE: [&str; 4] = ["virtio_pci", "sd_mod", "nvme", "crc32c"];
@@ -75,7 +78,10 @@ impl Modules {
             let found = modaliases(&sys.join("devices"))?;
             let new: Vec<String> = found.difference(&seen).cloned().collect();
             if new.is_empty() {
-                return Ok(());
+                if is_quiet(&sys.join("kernel/uevent_seqnum")) {
+                    return Ok(());
+                }
+                continue;
             }
             new.iter().for_each(|alias| self.try_load(alias, watch));
             seen = found;
@@ -113,6 +119,20 @@ impl Modules {
             Err(error) => Err(error).with_context(|| format!("loading module {}", wanted.name)),
         }
     }
+}
+
+/// Whether the kernel announces no device for a while. Buses such as USB and NVMe look for theirs in the background,
+/// and nothing but the number of the last uevent tells that they found one.
+fn is_quiet(number: &Path) -> bool {
+    let before = fs::read_to_string(number).unwrap_or_default();
+    let until = Instant::now() + QUIET;
+    while Instant::now() < until {
+        std::thread::sleep(QUIET / 10);
+        if fs::read_to_string(number).unwrap_or_default() != before {
+            return false;
+        }
+    }
+    true
 }
 
 /// All modaliases of devices below `directory`, which is sysfs: directories only, no links, no cycles.
