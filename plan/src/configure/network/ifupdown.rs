@@ -10,18 +10,28 @@ use crate::configure::file;
 use crate::network::Found;
 use crate::op::Op;
 
+const LOOPBACK: &str = "# Written by camphor from the node's NII.\nsource /etc/network/interfaces.d/*\n\n\
+                        auto lo\niface lo inet loopback\n";
+
 pub(super) fn ops(context: &Context<'_>) -> Vec<Op> {
     let link = |found: &Found<'_>| {
         let path = format!("etc/systemd/network/10-camphor-{}.link", found.label());
         file(&path, link(found), format!("ifupdown needs a name for {}", found.nic.mac))
     };
     let mut ops: Vec<Op> = context.nics.iter().map(link).collect();
-    let mut text = "# Written by camphor from the node's NII.\nsource /etc/network/interfaces.d/*\n\n\
-                    auto lo\niface lo inet loopback\n"
-        .to_owned();
+    let mut text = LOOPBACK.to_owned();
     text.extend(context.nics.iter().map(|found| stanzas(context, found)));
     ops.push(file("etc/network/interfaces", text, "ifupdown sets up the network"));
     ops
+}
+
+/// ifupdown beside something else that sets up the network.
+pub(super) fn idle() -> Op {
+    file(
+        "etc/network/interfaces",
+        LOOPBACK,
+        "systemd-networkd sets up the network, and ifupdown must not, too",
+    )
 }
 
 fn link(found: &Found<'_>) -> String {

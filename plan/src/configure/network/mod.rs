@@ -1,5 +1,8 @@
 //! Network files of the installed system, for the program that the image sets its network up with: NetworkManager if
-//! it has it, else ifupdown, else Red Hat's network-scripts, else systemd-networkd.
+//! it has it, else Red Hat's network-scripts, else systemd-networkd, else ifupdown.
+//!
+//! systemd-networkd goes before ifupdown, although Debian has both: it needs no DHCP client beside it, which ifupdown only
+//! recommends and small images lack, and it matches by MAC address without giving the interfaces other names.
 //!
 //! Interfaces are matched by MAC address everywhere: the initrd's kernel names need not be those that udev gives later.
 
@@ -37,11 +40,13 @@ pub(super) fn ops(context: &Context<'_>) -> Vec<Op> {
     ));
     let os = &context.inputs.manifest.os;
     let old = Guard::has(IFUP).but_not(NETWORKMANAGER);
+    let debian = old.clone().and(IFUP_DEBIAN);
     let writers = [
         (true, networkmanager::ops(context), Guard::has(NETWORKMANAGER)),
-        (!is_redhat(os), ifupdown::ops(context), old.clone().and(IFUP_DEBIAN)),
+        (true, networkd::ops(context), Guard::has(NETWORKD).but_not(NETWORKMANAGER).but_not(IFUP_REDHAT)),
+        (!is_redhat(os), vec![ifupdown::idle()], debian.clone().and(NETWORKD)),
+        (!is_redhat(os), ifupdown::ops(context), debian.but_not(NETWORKD)),
         (!is_debian(os), ifcfg::ops(context), old.and(IFUP_REDHAT)),
-        (true, networkd::ops(context), Guard::has(NETWORKD).but_not(NETWORKMANAGER).but_not(IFUP)),
     ];
     for (_, theirs, guard) in writers.into_iter().filter(|(possible, ..)| *possible) {
         ops.extend(theirs.into_iter().map(|op| op.when(guard.clone())));
