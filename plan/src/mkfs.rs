@@ -95,3 +95,66 @@ pub fn argv(act: &Act) -> Option<Vec<String>> {
     let program = std::iter::once(tool(*format).to_owned());
     Some(program.chain(fixed).chain(label).chain(options.iter().cloned()).chain([partition.path()]).collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::op::PartitionRef;
+
+    fn os(id: &str, version: &str) -> Os {
+        Os { id: id.into(), version_id: version.into(), ..Os::default() }
+    }
+
+    fn xfs(id: &str, version: &str, tool: Option<&str>) -> String {
+        options(Format::Xfs, &os(id, version), tool).join(" ")
+    }
+
+    #[test]
+    fn xfs_turns_off_what_the_tool_knows_and_the_image_does_not() {
+        assert_eq!(xfs("debian", "12", Some("6.1.0")), "-i nrext64=0");
+        assert_eq!(xfs("debian", "12", Some("5.18.0")), "");
+        assert_eq!(xfs("debian", "13", Some("6.13.0")), "-i exchange=0 -n parent=0");
+        assert_eq!(xfs("rhel", "8.10", Some("5.10.0")), "-m bigtime=0,inobtcount=0");
+        assert_eq!(xfs("centos", "7", Some("4.9.0")), "-i sparse=0 -m reflink=0");
+        assert_eq!(
+            xfs("arch", "", Some("6.1.0")),
+            "-i sparse=0 -m reflink=0 -m bigtime=0,inobtcount=0 -i nrext64=0"
+        );
+        assert_eq!(xfs("arch", "", None), "", "what an unknown tool does not know is an error to it");
+    }
+
+    #[test]
+    fn ext4_names_its_features_and_never_those_of_newer_tools() {
+        let features = |id, version| options(Format::Ext4, &os(id, version), None).join(" ");
+        assert!(features("debian", "12").starts_with("-O none,has_journal,"));
+        assert!(features("debian", "12").ends_with(",metadata_csum,64bit"));
+        assert!(!features("centos", "7").contains("metadata_csum"));
+        assert!(!features("debian", "13").contains("^"));
+    }
+
+    #[test]
+    fn command_lines() {
+        let line = |format, label: Option<&str>, options: &[&str]| {
+            let partition = PartitionRef { disk: "/dev/nvme0n1".into(), number: 2, guid: Uuid::nil() };
+            let uuid = Uuid::from_u128(0x1a2b3c4d_0000_5000_8000_000000000000);
+            let options = options.iter().map(ToString::to_string).collect();
+            argv(&Act::Mkfs { partition, format, uuid, label: label.map(Into::into), options })
+                .unwrap()
+                .join(" ")
+        };
+        let uuid = "1a2b3c4d-0000-5000-8000-000000000000";
+        assert_eq!(
+            line(Format::Ext4, Some("root"), &["-m", "1"]),
+            format!("mkfs.ext4 -F -q -U {uuid} -L root -m 1 /dev/nvme0n1p2")
+        );
+        assert_eq!(line(Format::Xfs, None, &[]), format!("mkfs.xfs -f -q -m uuid={uuid} /dev/nvme0n1p2"));
+        assert_eq!(line(Format::Vfat, Some("ESP"), &[]), "mkfs.vfat -i 1A2B3C4D -n ESP /dev/nvme0n1p2");
+        assert_eq!(
+            line(Format::Swap, Some("swap"), &[]),
+            format!("mkswap -f -U {uuid} -L swap /dev/nvme0n1p2")
+        );
+        assert_eq!(argv(&Act::Sync), None);
+    }
+}
