@@ -21,7 +21,7 @@ pub mod mkfs;
 pub mod network;
 pub mod op;
 mod os;
-pub mod preflight;
+mod preflight;
 mod show;
 pub mod table;
 mod units;

@@ -27,14 +27,6 @@ impl Found<'_> {
     }
 }
 
-/// The Ethernet interfaces in the order in which to ask them for an address: the one that firmware booted from, those
-/// with a carrier, the others.
-pub fn candidates<'a>(facts: &'a Facts, boot_mac: Option<&str>) -> Vec<&'a Nic> {
-    let mut nics: Vec<&Nic> = facts.nics.iter().filter(|nic| nic.kind == ETHERNET).collect();
-    nics.sort_by_key(|nic| (boot_mac != Some(&nic.mac), nic.carrier != Some(true)));
-    nics
-}
-
 /// The ops that bring the node's own interfaces to what the NII says, in its order, then
 /// the resolver.
 ///

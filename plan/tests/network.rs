@@ -1,26 +1,11 @@
-//! The node's own network: which interfaces are asked first, and what the NII makes of them.
+//! The node's own network: what the NII makes of its interfaces.
 
 mod support;
 
-use plan::facts::{Lease, Nic};
-use plan::network::{as_wanted, candidates, modules};
+use plan::facts::Lease;
+use plan::network::{as_wanted, modules};
 use serde_json::json;
-use support::{diskless, nic};
-
-#[test]
-fn the_interface_that_firmware_booted_from_is_asked_first() {
-    let mut facts = diskless().facts;
-    facts.nics = vec![
-        Nic { carrier: None, ..nic("eth0", "52:54:00:00:00:01") },
-        Nic { kind: 32, ..nic("ib0", "00:00:00:00:00:02") },
-        nic("eth1", "52:54:00:00:00:03"),
-        nic("eth2", "52:54:00:00:00:04"),
-    ];
-    let names = |mac| candidates(&facts, mac).into_iter().map(|nic| nic.name.as_str()).collect::<Vec<_>>();
-    assert_eq!(names(Some("52:54:00:00:00:04")), ["eth2", "eth1", "eth0"]);
-    assert_eq!(names(Some("52:54:00:00:00:01")), ["eth0", "eth1", "eth2"]);
-    assert_eq!(names(None), ["eth1", "eth2", "eth0"]);
-}
+use support::diskless;
 
 #[test]
 fn interfaces_become_what_the_nii_says() {
