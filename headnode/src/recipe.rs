@@ -225,8 +225,10 @@ impl Recipe {
 /// A finding about the NII becomes one about the document that the NII comes from.
 fn in_document(mut finding: Finding) -> Finding {
     const INTERFACES: &str = "network.interfaces[";
-    if finding.path == "secrets.root_password_hash" {
-        finding.path = "root.password_hash".into();
+    match finding.path.as_str() {
+        "secrets.root_password_hash" => finding.path = "root.password_hash".into(),
+        "secrets.ssh_host_keys" => finding.path = "root.ssh_host_keys".into(),
+        _ => {}
     }
     if let Some((index, rest)) = finding.path.strip_prefix(INTERFACES).and_then(|path| path.split_once(']'))
         && let Ok(index) = index.parse::<usize>()

@@ -3,6 +3,7 @@
 use std::io::{self, BufRead as _, IsTerminal as _};
 
 use anyhow::{Context as _, Result, ensure};
+use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
 use sha_crypt::{PasswordHasher as _, ShaCrypt};
 use zeroize::Zeroizing;
 
@@ -14,16 +15,32 @@ const SALT_BYTES: usize = 12;
 
 /// Reads a line from stdin, prints its SHA-512 crypt hash.
 pub(super) fn hash() -> Result<()> {
-    let mut line = Zeroizing::new(String::new());
-    if io::stdin().is_terminal() {
-        eprint!("Password (shown as you type): ");
-    }
-    io::stdin().lock().read_line(&mut line).context("reading the password from stdin")?;
+    let line = if io::stdin().is_terminal() { ask()? } else { read_line()? };
     let password = line.strip_suffix('\n').unwrap_or(&line);
     ensure!(!password.is_empty(), "the password is empty");
     let mut salt = [0; SALT_BYTES];
     getrandom::fill(&mut salt).context("reading random numbers")?;
     output::text(&format!("{}\n", crypt(password, &salt)?))
+}
+
+fn read_line() -> Result<Zeroizing<String>> {
+    let mut line = Zeroizing::new(String::new());
+    io::stdin().lock().read_line(&mut line).context("reading the password from stdin")?;
+    Ok(line)
+}
+
+/// Asks for it on the terminal, which does not show it.
+fn ask() -> Result<Zeroizing<String>> {
+    let terminal = io::stdin();
+    let shown = tcgetattr(&terminal).context("asking the terminal for its mode")?;
+    let mut hidden = shown.clone();
+    hidden.local_modes.remove(LocalModes::ECHO);
+    eprint!("Password: ");
+    tcsetattr(&terminal, OptionalActions::Flush, &hidden).context("hiding the password")?;
+    let line = read_line();
+    tcsetattr(&terminal, OptionalActions::Flush, &shown).context("restoring the terminal")?;
+    eprintln!();
+    line
 }
 
 fn crypt(password: &str, salt: &[u8; SALT_BYTES]) -> Result<String> {

@@ -164,10 +164,13 @@ impl Store {
         .map_err(|error| {
             refused(error, |message| taken(node, message), || "its group or network is gone".into())
         })?;
-        sqlx::query("DELETE FROM strangers WHERE mac = ?")
-            .bind(node.mac.as_str())
-            .execute(&mut *write)
-            .await?;
+        let stranger = sqlx::query("DELETE FROM strangers WHERE mac = ?").bind(node.mac.as_str());
+        if stranger.execute(&mut *write).await?.rows_affected() == 1 {
+            let row = sqlx::query("SELECT id FROM nodes WHERE mac = ?").bind(node.mac.as_str());
+            let id = row.fetch_one(&mut *write).await?.try_get("id")?;
+            transition(&mut write, id, Cause::Seen, "server", "asked for a boot script before it was added")
+                .await?;
+        }
         Ok(write.commit().await?)
     }
 

@@ -69,17 +69,17 @@ fn it_lives_and_dies_with_serve() {
     let namespace = Namespace::new();
     let mut head = started(&namespace);
     assert!(head.log().contains("dhcp on br0"), "{}", head.log());
-    wait_for("dnsmasq's first words", || head.log().contains("dnsmasq-dhcp["));
+    head.wait_for_log("dnsmasq-dhcp[");
     let first = dnsmasq(&head);
     kill("-KILL", first.parse().unwrap());
-    wait_for("dnsmasq to be started again", || head.log().contains("dnsmasq runs again"));
+    head.wait_for_log("dnsmasq runs again");
     wait_for("the second one's words", || dnsmasq(&head) != first);
     let second = dnsmasq(&head);
     head.stop();
     assert!(!is_alive(&second), "SIGTERM ends both");
 
     let head = started(&namespace);
-    wait_for("dnsmasq's first words", || head.log().contains("dnsmasq-dhcp["));
+    head.wait_for_log("dnsmasq-dhcp[");
     let third = dnsmasq(&head);
     kill("-KILL", head.pid());
     wait_for("dnsmasq to die with serve", || !is_alive(&third));

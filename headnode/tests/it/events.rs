@@ -86,7 +86,7 @@ fn a_failed_node_waits_for_its_admin() {
         (status["state"].as_str(), status["error"].as_str()),
         (Some("failed"), Some("unpacking: no space left on device"))
     );
-    assert!(head.log().contains("n1: unpack failed: unpacking: no space left on device"));
+    head.wait_for_log("n1: unpack failed: unpacking: no space left on device");
     assert!(!head.ok(&["events", "n1"]).contains('\u{1b}'));
     let script = head.script(MAC, "pcbios");
     assert!(script.contains("n1 failed") && !script.contains("kernel"), "{script}");

@@ -4,6 +4,7 @@ use std::io::BufReader;
 use std::net::{IpAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -211,6 +212,11 @@ impl Head {
         {}
     }
 
+    /// Waits until `serve` said so: what it writes comes here a little later.
+    pub fn wait_for_log(&self, text: &str) {
+        wait_for(text, || self.log().contains(text));
+    }
+
     /// What `serve` said so far.
     pub fn log(&self) -> String {
         self.log.lock().unwrap().clone()
@@ -254,8 +260,16 @@ pub fn kill(signal: &str, pid: u32) {
     assert!(Command::new("kill").arg(signal).arg(pid.to_string()).status().unwrap().success());
 }
 
+/// A port that nobody has, below those that the kernel gives to outgoing connections: it stays free until it is used.
 fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let first = 10_000 + (std::process::id() % 10_000) as u16;
+    loop {
+        let port = first + NEXT.fetch_add(1, Ordering::Relaxed);
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
 }
 
 fn follow(reader: impl std::io::BufRead + Send + 'static, log: Arc<Mutex<String>>) -> Receiver<String> {
