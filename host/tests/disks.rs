@@ -33,6 +33,20 @@ fn refusal(target: &Target, act: Act) -> String {
 }
 
 #[test]
+fn the_facts_of_this_machine() {
+    let (disk, target) = (LoopDisk::new(16 * MIB, 512), Target::new());
+    let mut watch = Kept::default();
+    let facts = machine(target.path()).facts(&mut watch).unwrap();
+    assert!(facts.disks.iter().all(|found| found.path != disk.name()), "a loop is no disk");
+    assert!(facts.disks.iter().all(|found| fs::metadata(&found.path).is_ok() && found.size > 0));
+    let left_out = survey::list("/sys".as_ref(), "/proc".as_ref()).unwrap().len() - facts.disks.len();
+    assert_eq!(watch.lines.iter().filter(|line| line.starts_with("leaving out /dev/")).count(), left_out);
+    assert!(facts.tools.contains(&"mkfs.ext4".into()) && facts.tool_versions["mkfs.xfs"].contains('.'));
+    assert!(facts.memory_available <= facts.memory_total && facts.memory_total > 64 * MIB);
+    assert!(fs::read_to_string("/proc/version").unwrap().contains(&facts.kernel));
+}
+
+#[test]
 fn sfdisk_and_the_kernel_read_what_we_write() {
     for sector in [512, 4096] {
         let (disk, target) = (LoopDisk::new(64 * MIB, sector), Target::new());

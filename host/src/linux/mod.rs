@@ -28,6 +28,7 @@ use image::source::Patience;
 use image::{Image, Progress};
 use nii::digest::Digest;
 use nii::manifest::Manifest;
+use nii::secret::Secret;
 use nii::trust::Trust;
 use nii::v1::Format;
 use plan::op::{Content, Guard, NEW_ROOT, PartitionRef};
@@ -45,6 +46,8 @@ use crate::net::setup::{Network, Wanted};
 
 const SYS: &str = "/sys";
 const PROC: &str = "/proc";
+/// Where passwords are, below the new root.
+const SHADOW: &str = "etc/shadow";
 
 /// The machine that this program runs on.
 pub struct Linux {
@@ -111,40 +114,34 @@ impl Linux {
                 let initrd = initrd.as_ref().map(|path| root.open_file(path)).transpose()?;
                 kexec::load(&root.open_file(kernel)?, initrd.as_ref(), command_line)
             }
-            _ => self.edit(act),
+            Act::WriteFile { path, content, mode, uid, gid } => {
+                let owner = Owner { mode: *mode, uid: *uid, gid: *gid };
+                self.root()?.write(path, bytes(content), owner)
+            }
+            Act::Mkdir { path, mode } => self.root()?.make_directory(path, *mode),
+            Act::Symlink { path, target } => self.root()?.link(path, target),
+            Act::CopyFile { from, to } => self.root()?.copy(from, to),
+            Act::Remove { path } => self.root()?.remove(path),
+            Act::SetPassword { user, hash } => self.set_password(user, hash.as_ref()),
+            Act::Require { any, missing } => self.require(any, missing),
         }
     }
 
-    /// The acts on files of the new root.
-    fn edit(&self, act: &Act) -> anyhow::Result<()> {
+    fn set_password(&self, user: &str, hash: Option<&Secret>) -> anyhow::Result<()> {
         let root = self.root()?;
-        match act {
-            Act::WriteFile { path, content, mode, uid, gid } => {
-                let bytes = match content {
-                    Content::Text(text) => text.as_bytes(),
-                    Content::Secret(secret) => secret.expose().as_bytes(),
-                };
-                root.write(path, bytes, Owner { mode: *mode, uid: *uid, gid: *gid })
+        let (text, owner) = root.read(SHADOW)?;
+        let edited = shadow::set_password(&text, user, hash.map(Secret::expose))?;
+        root.write(SHADOW, edited.as_bytes(), owner)
+    }
+
+    fn require(&self, any: &[String], missing: &str) -> anyhow::Result<()> {
+        let root = self.root()?;
+        for path in any {
+            if root.has(path)? {
+                return Ok(());
             }
-            Act::Mkdir { path, mode } => root.make_directory(path, *mode),
-            Act::Symlink { path, target } => root.link(path, target),
-            Act::CopyFile { from, to } => root.copy(from, to),
-            Act::Remove { path } => root.remove(path),
-            Act::SetPassword { user, hash } => {
-                let (text, owner) = root.read(SHADOW)?;
-                let edited = shadow::set_password(&text, user, hash.as_ref().map(|hash| hash.expose()))?;
-                root.write(SHADOW, edited.as_bytes(), owner)
-            }
-            Act::Require { any, missing } => {
-                for path in any {
-                    if root.has(path)? {
-                        return Ok(());
-                    }
-                }
-                bail!("{missing}")
-            }
-            other => bail!("this program cannot {other}"),
         }
+        bail!("{missing}")
     }
 
     fn root(&self) -> anyhow::Result<Root> {
@@ -251,8 +248,13 @@ impl Linux {
     }
 }
 
-/// Where passwords are, below the root.
-const SHADOW: &str = "etc/shadow";
+/// What is to be written.
+fn bytes(content: &Content) -> &[u8] {
+    match content {
+        Content::Text(text) => text.as_bytes(),
+        Content::Secret(secret) => secret.expose().as_bytes(),
+    }
+}
 
 impl Machine for Linux {
     fn facts(&mut self, watch: &mut dyn Watch) -> anyhow::Result<Facts> {

@@ -5,8 +5,10 @@
 
 use std::collections::HashMap;
 use std::io::Read;
+use std::sync::mpsc::Sender;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::{self, ThreadId};
+use std::time::{Duration, Instant};
 
 use image::source::{ChunkSource, FetchError, Piece};
 use reqwest::StatusCode;
@@ -33,16 +35,22 @@ enum SourceError {
     None,
 }
 
+/// Trouble is told this often at most.
+const TELL_EVERY: Duration = Duration::from_secs(10);
+
 /// The sources of one image.
 pub struct Sources {
     http: Http,
     state: Mutex<State>,
+    tell: Option<Sender<String>>,
 }
 
 struct State {
     sources: Vec<Source>,
     /// Which one each thread asked last: who is meant when an answer is rejected.
     asked: HashMap<ThreadId, usize>,
+    /// When trouble was told last.
+    told: Option<Instant>,
 }
 
 struct Source {
@@ -142,6 +150,9 @@ impl ChunkSource for Sources {
         self.get(&url, piece, buf).map_err(|error| {
             buf.clear();
             let retry = self.state().failed(index, &error);
+            if retry {
+                self.tell(&error);
+            }
             FetchError { retry, cause: error.into() }
         })
     }

@@ -15,18 +15,22 @@ use crate::machine::Watch;
 /// Block devices that are no disks: made by the kernel from others, or of media that cannot be installed to.
 const NO_DISKS: [&str; 8] = ["loop", "ram", "zram", "dm-", "md", "sr", "fd", "nbd"];
 
-/// All disks by kernel name, with their tables and journals. What cannot be read of one is told to `watch`.
+/// All disks by kernel name, with their tables and journals. One that cannot be read is left out, and `watch` is told.
 ///
 /// # Errors
 /// When /sys or /proc cannot be read.
 pub fn disks(sys: &Path, proc: &Path, watch: &mut dyn Watch) -> anyhow::Result<Vec<Disk>> {
     let mut disks = list(sys, proc)?;
-    for disk in &mut disks {
-        match contents(Path::new(&disk.path)) {
-            Ok((table, journal)) => (disk.table, disk.journal) = (table, journal),
-            Err(error) => watch.log(&format!("leaving out {}: {error:#}", disk.path)),
+    disks.retain_mut(|disk| match contents(Path::new(&disk.path)) {
+        Ok((table, journal)) => {
+            (disk.table, disk.journal) = (table, journal);
+            true
         }
-    }
+        Err(error) => {
+            watch.log(&format!("leaving out {}: {error:#}", disk.path));
+            false
+        }
+    });
     Ok(disks)
 }
 
