@@ -186,8 +186,7 @@ impl Extractor {
             removed => removed,
         }
         .map_err(|cause| doing("removing an earlier namesake")(cause).of(place.path))?;
-        // Handles may be of the directory that is gone, or have come through the symlink that is gone.
-        self.dirs.leave_all();
+        // They may have come through the symlink that is gone; `dirs` is at the place itself, and no deeper.
         self.targets.leave_all();
         self.pending.remove(place.path);
         self.named_acls.retain(|(path, _)| path != place.path);

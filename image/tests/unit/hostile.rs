@@ -103,8 +103,12 @@ impl Field {
     }
 
     fn import(&self, members: &[Member]) -> Result<(), image::pack::ImportError> {
+        self.import_bytes(&archive(members))
+    }
+
+    fn import_bytes(&self, archive: &[u8]) -> Result<(), image::pack::ImportError> {
         let path = self.scratch.path().join("a.tar");
-        fs::write(&path, archive(members)).unwrap();
+        fs::write(&path, archive).unwrap();
         let key = SecretKey::generate().unwrap();
         import(&path, &self.scratch.path().join("store"), &key, &ImportOptions::new("x"), &mut |_| {})
             .map(drop)
@@ -206,6 +210,13 @@ fn image_unit_namesakes_are_replaced_not_followed() {
         dir("usr/share"),
         symlink("usr/lib/up", "../share"),
         file("lib/up/y"),
+        // A link's target is looked for where it is now, not where a symlink led before.
+        file("usr/lib/z"),
+        symlink("t", "usr/lib"),
+        hard_link("before", "t/z"),
+        dir("t"),
+        file("t/z"),
+        hard_link("after", "t/z"),
         // The last of two files wins, and its earlier name's link keeps the old content.
         file("f"),
         hard_link("g", "f"),
@@ -225,6 +236,10 @@ fn image_unit_namesakes_are_replaced_not_followed() {
         let stat = fs::symlink_metadata(root.join(file)).unwrap();
         assert!(stat.is_file() && stat.nlink() == 1 && stat.len() == 4, "{file}");
     }
+    for (file, other) in [("before", "usr/lib/z"), ("after", "t/z")] {
+        let inode = |name| fs::symlink_metadata(root.join(name)).unwrap().ino();
+        assert_eq!(inode(file), inode(other), "{file}");
+    }
     assert!(fs::symlink_metadata(root.join("d")).unwrap().is_symlink());
     assert_eq!(fs::symlink_metadata(root.join("e")).unwrap().mode() & 0o7777, 0o711);
 }
@@ -234,6 +249,14 @@ fn image_unit_limits_hold() {
     let big = |path: &str, stored| Member { size: stored, stored, ..member(Kind::File, path, "") };
     let many: Vec<_> = (0..1001).map(|number| file(&number.to_string())).collect();
     let deep: Vec<_> = (0..100).map(|number| file(&format!("{number}/a/b/c/d/e/f/g/h/i/j/k"))).collect();
+    // A directory that is named again and again is one inode; and all but the root may be used up.
+    let mut fitting: Vec<_> = (0..LIMITS.inodes).map(|_| dir("again")).collect();
+    fitting.extend((2..LIMITS.inodes).map(|number| Member {
+        size: 0,
+        stored: 0,
+        ..file(&number.to_string())
+    }));
+    Field::new().extract(&fitting, LIMITS).unwrap();
     for (name, members, what) in [
         ("one file", vec![big("big", LIMITS.bytes + 1)], "bytes"),
         ("two files", vec![big("small", LIMITS.bytes), big("big", 1)], "bytes"),
@@ -297,6 +320,7 @@ fn image_unit_broken_archives_are_refused() {
         ("no archive", vec![b'x'; 1024], "tar archive"),
     ] {
         let error = text(&extract(&bytes, &root, LIMITS).expect_err(name));
-        assert!(error.contains(problem), "{name}: {error}");
+        let import = text(&field.import_bytes(&bytes).expect_err(name));
+        assert!(error.contains(problem) && import.contains(problem), "{name}: {error}; {import}");
     }
 }
