@@ -77,7 +77,7 @@ fn cables() -> [Reaped; 2] {
     let server = command(&format!(
         "nsenter --net=/proc/{pid}/ns/net dnsmasq --keep-in-foreground --conf-file=/dev/null --port=0 --user=root \
          --interface=f1 --dhcp-range=10.99.0.50,10.99.0.60,255.255.255.0,1h --dhcp-option=3,10.99.0.254 \
-         --dhcp-option=6,10.99.0.253 --leasefile-ro --no-ping --pid-file= --log-dhcp --log-facility=/tmp/w/ii/dnsmasq.log"
+         --dhcp-option=6,10.99.0.253 --leasefile-ro --no-ping --pid-file= --log-facility=/dev/null"
     ));
     let mut server = server;
     [Reaped(server.spawn().unwrap()), far]

@@ -31,7 +31,8 @@ impl Screen {
         Self { debug, progress: None }
     }
 
-    fn line(&mut self, note: &Note<'_>) -> Option<String> {
+    /// What a note looks like, if it is shown.
+    pub fn line(&mut self, note: &Note<'_>) -> Option<String> {
         match note {
             Note::Finished { step, number, of, took } => {
                 self.progress = None;

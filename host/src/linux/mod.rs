@@ -3,7 +3,7 @@
 //! * [`facts`], [`disk::survey`], [`nics`]: what there is.
 //! * [`modules`]: kernel modules; [`disk`]: partition tables and the journal; [`mounts`]: mounting and writing out.
 //! * [`root`]: files of the new root; [`shadow`]: its passwords; [`processes`]: its programs and those of the initrd.
-//! * [`source`]: images over HTTP; [`kexec`]: the next kernel.
+//! * [`source`], [`unpack`]: images over HTTP; [`kexec`]: the next kernel.
 //!
 //! One more act is one more arm in [`Linux::act`], and a function in the module of its subject.
 
@@ -17,6 +17,7 @@ pub mod processes;
 pub mod root;
 pub mod shadow;
 pub mod source;
+pub mod unpack;
 
 use std::fs;
 use std::os::fd::AsFd;
@@ -25,7 +26,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use image::sign::PublicKey;
 use image::source::Patience;
-use image::{Image, Progress};
+use image::Image;
 use nii::digest::Digest;
 use nii::manifest::Manifest;
 use nii::secret::Secret;
@@ -240,11 +241,7 @@ impl Linux {
 
     fn unpack(&self, digest: Digest, sources: &[String], watch: &mut dyn Watch) -> anyhow::Result<()> {
         let root = self.root()?.reopened()?;
-        let source = Sources::new(self.http.clone(), sources);
-        let image = Image::open(&source, &self.keys, digest, Patience::default())?;
-        let mut tell = |progress: Progress| watch.progress(progress.stored, progress.stored_total);
-        image.unpack(root.as_fd(), &mut tell)?;
-        Ok(())
+        unpack::unpack(Sources::new(self.http.clone(), sources), &self.keys, digest, root.as_fd(), watch)
     }
 }
 

@@ -5,7 +5,6 @@
 
 use std::collections::HashMap;
 use std::io::Read;
-use std::sync::mpsc::Sender;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::{self, ThreadId};
 use std::time::{Duration, Instant};
@@ -38,11 +37,14 @@ enum SourceError {
 /// Trouble is told this often at most.
 const TELL_EVERY: Duration = Duration::from_secs(10);
 
+/// Is told of trouble, in a sentence.
+pub type Tell = Box<dyn Fn(String) + Send + Sync>;
+
 /// The sources of one image.
 pub struct Sources {
     http: Http,
     state: Mutex<State>,
-    tell: Option<Sender<String>>,
+    tell: Option<Tell>,
 }
 
 struct State {
@@ -73,7 +75,28 @@ impl Sources {
             failures: 0,
         };
         let sources = bases.iter().map(source).collect();
-        Self { http, state: Mutex::new(State { sources, asked: HashMap::new() }) }
+        let state = State { sources, asked: HashMap::new(), told: None };
+        Self { http, state: Mutex::new(state), tell: None }
+    }
+
+    /// The same, which tells of failures that it hopes will pass.
+    #[must_use]
+    pub fn telling(mut self, tell: Tell) -> Self {
+        self.tell = Some(tell);
+        self
+    }
+
+    fn tell(&self, error: &SourceError) {
+        let Some(tell) = &self.tell else { return };
+        let told = &mut self.state().told;
+        if told.is_none_or(|at| at.elapsed() >= TELL_EVERY) {
+            let mut cause: &dyn std::error::Error = error;
+            while let Some(deeper) = cause.source() {
+                cause = deeper;
+            }
+            tell(format!("{error}: {cause}; asking again in a moment"));
+            *told = Some(Instant::now());
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -7,8 +7,9 @@ use nii::session::ErrorCode;
 
 use crate::machine::{FetchError, Watch};
 
-/// First pause and longest pause (docs/protocol.md, "Time-outs and retries").
-const PAUSES: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(15));
+/// First pause and longest pause before the jitter, which adds up to as much again: 0.5 s to 15 s
+/// (docs/protocol.md, "Time-outs and retries").
+const PAUSES: (Duration, Duration) = (Duration::from_millis(250), Duration::from_millis(7500));
 /// The console hears of it this often at most.
 const SAY_EVERY: Duration = Duration::from_secs(10);
 /// A server may ask for patience, within reason.

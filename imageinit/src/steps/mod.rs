@@ -9,6 +9,8 @@ mod report;
 mod session;
 mod settle_network;
 mod stages;
+#[cfg(test)]
+mod tests;
 
 pub use report::peak_kib;
 

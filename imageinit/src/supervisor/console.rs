@@ -33,26 +33,31 @@ pub struct Console {
 impl Console {
     /// Opens all consoles; /dev/console if the kernel names none that can be opened.
     pub fn open() -> Self {
-        let active = fs::read_to_string(ACTIVE).unwrap_or_default();
-        let mut named: Vec<(String, File)> = active
-            .split_whitespace()
-            .map(|name| format!("/dev/{name}"))
-            .filter_map(|path| Some((path.clone(), open(&path)?)))
-            .collect();
-        if named.is_empty() {
-            named.extend(open("/dev/console").map(|file| ("/dev/console".to_owned(), file)));
-        }
-        // The kernel lists its preferred console last.
-        let preferred = named.last().map_or_else(|| "/dev/console".to_owned(), |(path, _)| path.clone());
         let log = OpenOptions::new().create(true).append(true).mode(0o600).open(LOG).ok();
-        Self {
-            devices: named.into_iter().map(|(_, file)| file).collect(),
-            preferred,
+        let mut console = Self {
+            devices: Vec::new(),
+            preferred: "/dev/console".to_owned(),
             log,
             tail: VecDeque::new(),
             line: Vec::new(),
             said: Instant::now(),
+        };
+        console.reopen();
+        console
+    }
+
+    /// Opens them again: a session that ends on one of them hangs it up.
+    pub fn reopen(&mut self) {
+        let active = fs::read_to_string(ACTIVE).unwrap_or_default();
+        let paths = active.split_whitespace().map(|name| format!("/dev/{name}"));
+        let (mut paths, mut devices): (Vec<String>, Vec<File>) =
+            paths.filter_map(|path| Some((path.clone(), open(&path)?))).unzip();
+        if devices.is_empty() {
+            devices.extend(open("/dev/console"));
         }
+        self.devices = devices;
+        // The kernel lists its preferred console last.
+        self.preferred = paths.pop().unwrap_or_else(|| "/dev/console".to_owned());
     }
 
     /// Path of the console that a person most likely looks at.
@@ -101,18 +106,19 @@ impl Console {
             std::thread::sleep(patience);
             return None;
         }
-        poll(&mut polls, Some(&timespec(patience))).ok()?;
-        let ready = polls.iter().position(|poll| poll.revents().contains(PollFlags::IN));
-        let Some(ready) = ready else {
-            // A console that hung up is always "ready"; do not spin on it.
-            if polls.iter().any(|poll| !poll.revents().is_empty()) {
-                std::thread::sleep(patience);
-            }
+        if poll(&mut polls, Some(&timespec(patience))) == Ok(0) {
             return None;
-        };
+        }
+        let ready = polls.iter().position(|poll| poll.revents().contains(PollFlags::IN));
         let mut bytes = [0; 256];
-        let length = rustix::io::read(&self.devices[ready], &mut bytes).ok()?;
-        Some(String::from_utf8_lossy(&bytes[..length]).trim().to_owned())
+        match ready.map(|ready| rustix::io::read(&self.devices[ready], &mut bytes)) {
+            Some(Ok(length @ 1..)) => Some(String::from_utf8_lossy(&bytes[..length]).trim().to_owned()),
+            // A console that hung up is always ready; nobody types on it.
+            _ => {
+                std::thread::sleep(patience.min(Duration::from_secs(1)));
+                None
+            }
+        }
     }
 }
 

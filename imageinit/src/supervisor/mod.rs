@@ -11,7 +11,7 @@ mod console;
 mod handoff;
 mod mounts;
 mod policy;
-mod screen;
+pub mod screen;
 mod shell;
 mod worker;
 

@@ -16,7 +16,10 @@ const BUSYBOX: &[&str] = &["/usr/bin/busybox", "/bin/busybox", "/usr/sbin/busybo
 pub fn run(console: &mut Console, why: &str) {
     console.say(&format!("camphor: shell on {}: {why} (the log is /run/camphor/log)", console.preferred()));
     match start(console.preferred()) {
-        Ok(shell) => wait_for(shell),
+        Ok(shell) => {
+            wait_for(shell);
+            console.reopen();
+        }
         Err(error) => console.say(&format!("camphor: no shell: {error:#}")),
     }
 }

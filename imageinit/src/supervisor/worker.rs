@@ -16,7 +16,8 @@ use crate::outcome::{self, Outcome};
 /// How often orphans are reaped.
 const REAP_EVERY: Duration = Duration::from_millis(200);
 /// After so long without a word from the worker the supervisor says that it is still there.
-const SILENCE: Duration = Duration::from_secs(15);
+/// Longer than the pauses of those who wait for the head node and say so.
+const SILENCE: Duration = Duration::from_secs(20);
 /// A child of the worker's that outlives it may hold the pipe; its last words are worth this much.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 

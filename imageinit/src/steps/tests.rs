@@ -1,0 +1,313 @@
+//! The whole table on the recorder: what it does, what it says when each op fails, and what it never says.
+
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use ::nii::digest::Digest;
+use ::nii::envelope::{Certificate, CertificatePayload, Envelope, NiiPayload, PublicKey, Purpose};
+use ::nii::event::{Body, EventAnswer, EventBatch, Failure};
+use ::nii::manifest::Manifest;
+use ::nii::secret::Secret;
+use ::nii::session::{PROTOCOL, SessionAnswer, SessionRequest, TimePayload};
+use ::nii::trust::Trust;
+use ::nii::v1::OnFailure;
+use ed25519_dalek::SigningKey;
+use host::net::clock::Clock;
+use host::net::events::Reporter;
+use host::net::head::Head;
+use host::net::http::Exchange;
+use host::recorder::Recorder;
+use host::{Applied, ApplyError, FetchError, Machine, Note, Observer, Request, Tracker, Watch, runner};
+use plan::facts::{Facts, JournalRecord, Table, TableEntry};
+use plan::{Act, Op};
+use serde_json::value::RawValue;
+use uuid::Uuid;
+
+use super::STEPS;
+use crate::cmdline::Options;
+use crate::context::Ctx;
+use crate::observers::{Policy, Reports, Screen, policy};
+use crate::outcome::HandOff;
+
+const MAC: &str = "52:54:00:00:00:01";
+const ARMING: Uuid = Uuid::from_u128(7);
+const ATTEMPT: Uuid = Uuid::from_u128(8);
+const NOW: u64 = 1_800_000_000;
+const TOKEN: &str = "planted-token";
+const SESSION: &str = "planted-session-key";
+/// What no output may contain.
+const PLANTED: &[&str] = &[TOKEN, SESSION, "planted.password.hash", "planted-private-key"];
+
+/// The recorder, to be looked at while and after the steps have it.
+#[derive(Clone)]
+struct Shared(Arc<Mutex<Recorder>>);
+
+impl Machine for Shared {
+    fn facts(&mut self, watch: &mut dyn Watch) -> anyhow::Result<Facts> {
+        self.0.lock().unwrap().facts(watch)
+    }
+    fn manifest(&mut self, digest: Digest, sources: &[String]) -> anyhow::Result<Manifest> {
+        self.0.lock().unwrap().manifest(digest, sources)
+    }
+    fn apply(&mut self, op: &Op, watch: &mut dyn Watch) -> Result<Applied, ApplyError> {
+        self.0.lock().unwrap().apply(op, watch)
+    }
+    fn fetch(&mut self, request: &Request) -> Result<Vec<u8>, FetchError> {
+        self.0.lock().unwrap().fetch(request)
+    }
+}
+
+/// The console, kept.
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<String>>>);
+
+impl Observer for Lines {
+    fn note(&mut self, note: &Note<'_>) {
+        self.0.lock().unwrap().extend(Screen::new(true).line(note));
+    }
+}
+
+/// The head node's side of the reports.
+#[derive(Default)]
+struct Inbox(Mutex<Vec<Body>>);
+
+impl Exchange for Inbox {
+    fn exchange(&self, request: &Request) -> Result<Vec<u8>, FetchError> {
+        let batch: EventBatch = serde_json::from_slice(request.body.as_ref().unwrap()).unwrap();
+        let through = batch.events.last().unwrap().seq;
+        self.0.lock().unwrap().extend(batch.events.into_iter().map(|event| event.body));
+        Ok(serde_json::to_vec(&EventAnswer { through }).unwrap())
+    }
+}
+
+fn key(seed: u8) -> SigningKey {
+    SigningKey::from_bytes(&[seed; 32])
+}
+
+fn seal(purpose: Purpose, payload: &impl serde::Serialize) -> Vec<u8> {
+    let certified = CertificatePayload { key: PublicKey::from(&key(2)), issued_at: 0, not_after: NOW + 1000 };
+    let certificate = Certificate::issue(&certified, &key(1)).unwrap();
+    let payload = serde_json::to_vec(payload).unwrap();
+    serde_json::to_vec(&Envelope::seal(purpose, payload, &key(2), certificate)).unwrap()
+}
+
+fn nonce(request: &Request) -> String {
+    request.url.split_once("nonce=").unwrap().1.to_owned()
+}
+
+fn time(request: &Request) -> Vec<u8> {
+    let (release, https) = ("0.1.0".to_owned(), "https://head:8443".to_owned());
+    seal(Purpose::Time, &TimePayload { nonce: nonce(request), time: NOW, protocol: PROTOCOL, release, https })
+}
+
+fn session(request: &Request) -> Vec<u8> {
+    let asked: SessionRequest = serde_json::from_slice(request.body.as_ref().unwrap()).unwrap();
+    assert!(asked.proof_is_right() && asked.token.expose() == TOKEN && asked.mac == MAC);
+    let node = "n001".to_owned();
+    let answer = SessionAnswer { session: Secret::new(SESSION), node, arming: ARMING, attempt: ATTEMPT };
+    serde_json::to_vec(&answer).unwrap()
+}
+
+fn nii(request: &Request, document: &str) -> Vec<u8> {
+    assert_eq!(request.bearer.as_ref().unwrap().expose(), SESSION);
+    let payload = NiiPayload {
+        node: "n001".into(),
+        mac: MAC.into(),
+        arming: ARMING,
+        attempt: ATTEMPT,
+        nonce: nonce(request),
+        issued_at: NOW,
+        nii: RawValue::from_string(document.to_owned()).unwrap(),
+    };
+    seal(Purpose::Nii, &payload)
+}
+
+fn facts() -> Facts {
+    serde_json::from_str(include_str!("../../fixtures/facts.json")).unwrap()
+}
+
+fn recorder(document: &'static str, facts: Facts) -> Recorder {
+    let manifest = Manifest::parse(include_bytes!("../../fixtures/manifest.json")).unwrap();
+    let mut recorder = Recorder::new(facts)
+        .answering("http://head:8080/api/v1/time", |request| Ok(time(request)))
+        .answering("https://head:8443/api/v1/session", |request| Ok(session(request)))
+        .answering("https://head:8443/api/v1/nii", move |request| Ok(nii(request, document)));
+    recorder.manifests.push((Digest([0; 32]), manifest));
+    recorder
+}
+
+/// A run of the whole table, and everything that came out of it.
+struct Run {
+    result: Result<HandOff, Failure>,
+    policy: OnFailure,
+    ops: Vec<Op>,
+    lines: Vec<String>,
+    reports: Vec<Body>,
+}
+
+fn run(recorder: Recorder) -> Run {
+    let machine = Shared(Arc::new(Mutex::new(recorder)));
+    let (lines, inbox, on_failure) = (Lines::default(), Arc::new(Inbox::default()), Policy::default());
+    let reporter = Reporter::new(Uuid::from_u128(1));
+    let tracker = Tracker::new(vec![Box::new(lines.clone()), Box::new(Reports(reporter.clone()))]);
+    let trust = Trust {
+        root_keys: vec![PublicKey::from(&key(1))],
+        image_keys: Vec::new(),
+        ca_pem: String::new(),
+        time_floor: NOW - 1000,
+    };
+    let clock = Arc::new(Clock::new(trust.time_floor));
+    let mut ctx = Ctx {
+        machine: Box::new(machine.clone()),
+        tracker: tracker.clone(),
+        options: Options { boot_mac: Some(MAC.into()), ..Options::default() },
+        head: Some(Head { base: "http://head:8080".into(), trust, clock, sleep: |_| () }),
+        reporter: reporter.clone(),
+        exchange: Arc::clone(&inbox) as Arc<dyn Exchange>,
+        boot_id: Uuid::from_u128(1),
+        token: Some(Secret::new(TOKEN)),
+        policy: Arc::clone(&on_failure),
+        session: None,
+        nii: None,
+        job: None,
+        began: Instant::now(),
+        unpacked_in: Duration::ZERO,
+        committed: false,
+    };
+    let result = runner::run(STEPS, &mut ctx, &tracker, &|_| ()).map(|()| ctx.hand_off());
+    if ctx.session.is_some() {
+        assert!(reporter.flush(Duration::from_secs(10)));
+    }
+    let lines = lines.0.lock().unwrap().clone();
+    let reports = inbox.0.lock().unwrap().clone();
+    let ops = machine.0.lock().unwrap().ops.clone();
+    Run { result, policy: policy(&on_failure), ops, lines, reports }
+}
+
+const DISKED: &str = include_str!("../../fixtures/disked.json");
+const DISKLESS: &str = include_str!("../../fixtures/diskless.json");
+
+#[test]
+fn the_table_of_contents() {
+    insta::assert_snapshot!(runner::list(STEPS));
+}
+
+#[test]
+fn a_disked_install_commits_last_and_reports() {
+    let run = run(recorder(DISKED, facts()));
+    no_secret_in(&run);
+    assert_eq!(run.result.unwrap(), HandOff::Reboot);
+    assert!(
+        matches!(run.ops.last().unwrap().act, Act::SetPartitionType { .. }),
+        "{}",
+        run.ops.last().unwrap()
+    );
+    let finished: Vec<&str> = run.reports.iter().filter_map(finished).collect();
+    assert_eq!(finished, STEPS.iter().map(|step| step.name).collect::<Vec<_>>());
+    let installed =
+        |body: &Body| matches!(body, Body::Installed { arming, peak_kib: 1.., .. } if *arming == ARMING);
+    assert!(run.reports.iter().any(installed));
+    assert!(run.lines.iter().any(|line| line.starts_with("[ 9/13] unpack … ")), "{:?}", run.lines);
+}
+
+fn finished(body: &Body) -> Option<&str> {
+    match body {
+        Body::StepFinished { step, .. } => Some(step),
+        _ => None,
+    }
+}
+
+#[test]
+fn a_diskless_install_writes_no_disk_and_switches_over() {
+    let run = run(recorder(DISKLESS, facts()));
+    assert_eq!(run.result.unwrap(), HandOff::SwitchRoot);
+    let writes =
+        |op: &&Op| matches!(op.act, Act::WriteTable { .. } | Act::Mkfs { .. } | Act::SetPartitionType { .. });
+    assert_eq!(run.ops.iter().find(writes), None);
+}
+
+#[test]
+fn each_op_that_fails_is_reported_with_step_and_cause_and_ends_the_run() {
+    for document in [DISKED, DISKLESS] {
+        let all = run(recorder(document, facts())).ops;
+        for (k, op) in all.iter().enumerate() {
+            const EIO: i32 = 5;
+            let run = run(recorder(document, facts()).failing_at(k, EIO));
+            no_secret_in(&run);
+            let failure = run.result.unwrap_err();
+            assert_eq!(run.ops.len(), k + 1, "nothing may follow {op}");
+            assert_eq!(failure.op.as_deref(), Some(op.to_string().as_str()));
+            assert!(STEPS.iter().any(|step| step.name == failure.step), "{failure:?}");
+            assert!(failure.cause.iter().any(|cause| cause.contains("Input/output error")), "{failure:?}");
+            assert!(failure.hint.is_some() && !failure.log_tail.is_empty(), "{failure:?}");
+            let asked_nii = run.ops.iter().any(|op| matches!(op.act, Act::LoadModule { .. }));
+            let expected = if asked_nii { OnFailure::Reboot } else { OnFailure::ReportAndHold };
+            assert_eq!(run.policy, expected);
+            if asked_nii {
+                assert!(run.reports.contains(&Body::Failed(failure)));
+            }
+        }
+    }
+}
+
+/// Everything that leaves the run.
+fn no_secret_in(run: &Run) {
+    let reports = serde_json::to_string(&run.reports).unwrap();
+    let failure = run.result.as_ref().err().map(crate::supervisor::screen::text).unwrap_or_default();
+    let everything = [run.lines.join("\n"), reports, failure, format!("{:?}", run.ops)].join("\n");
+    for secret in PLANTED {
+        assert!(!everything.contains(secret), "{secret} came out after {:?}", run.ops.last());
+    }
+}
+
+#[test]
+fn a_committed_install_is_only_reported() {
+    let root = Uuid::from_u128(9);
+    let mut facts = facts();
+    facts.disks[0].table = Some(Table {
+        guid: Uuid::from_u128(10),
+        partitions: vec![TableEntry {
+            number: 3,
+            kind: ::nii::v1::PartitionType::Root.guid(),
+            guid: root,
+            first: 2048,
+            last: 4095,
+            label: "root".into(),
+        }],
+    });
+    facts.disks[0].journal = Some(JournalRecord {
+        version: 1,
+        node: "n001".into(),
+        arming: ARMING,
+        attempt: Uuid::from_u128(11),
+        root,
+        image: Digest([0; 32]),
+    });
+    let run = run(recorder(DISKED, facts));
+    assert_eq!(run.result.unwrap(), HandOff::Reboot);
+    let touching = |op: &&Op| {
+        !matches!(
+            op.act,
+            Act::Coldplug
+                | Act::FirstNetwork { .. }
+                | Act::LoadModule { .. }
+                | Act::ConfigureNic { .. }
+                | Act::SetResolver { .. }
+        )
+    };
+    assert_eq!(run.ops.iter().find(touching), None);
+    assert!(run.reports.iter().any(|body| matches!(body, Body::Installed { .. })));
+}
+
+#[test]
+fn what_does_not_fit_is_refused_before_anything_is_touched() {
+    let mut facts = facts();
+    facts.disks[0].size = 100 << 20;
+    facts.arch = "aarch64".into();
+    let run = run(recorder(DISKED, facts));
+    let failure = run.result.unwrap_err();
+    assert_eq!((failure.step.as_str(), failure.op), ("preflight", None));
+    let cause = failure.cause.join("\n");
+    assert!(cause.matches("error: ").count() > 1, "all findings at once: {cause}");
+    assert!(!run.ops.iter().any(|op| matches!(op.act, Act::WriteTable { .. })));
+}
