@@ -203,7 +203,7 @@ fn programs_run_inside_the_root() {
     let missing = root.refusal(Act::Run { argv: vec!["grub-install".into()] });
     assert!(missing.contains("there is no program grub-install"), "{missing}");
     // What stays behind must neither hold us up, nor the unmount.
-    root.apply(run("busybox sleep 1000 & echo started"));
+    root.apply(run("busybox sleep 1000 & busybox setsid busybox sleep 1000 & echo started"));
     root.apply(Act::Unmount);
     assert_eq!(fs::read_dir(root.target.path()).unwrap().count(), 0);
 }

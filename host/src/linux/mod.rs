@@ -24,9 +24,9 @@ use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
+use image::Image;
 use image::sign::PublicKey;
 use image::source::Patience;
-use image::Image;
 use nii::digest::Digest;
 use nii::manifest::Manifest;
 use nii::secret::Secret;

@@ -135,11 +135,13 @@ pub fn sync(root: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Unmounts everything below `root`, and `root`, the last first. Never lazily: what is unmounted is on the disk.
+/// Unmounts everything below `root`, and `root`, the last first, after ending the programs that still run in it. Never
+/// lazily: what is unmounted is on the disk.
 ///
 /// # Errors
 /// When something is still in use; by whom, as far as /proc tells.
 pub fn unmount(root: &Path) -> anyhow::Result<()> {
+    processes::end_all_in(root);
     sync(root)?;
     for mount in below(root)?.iter().rev() {
         match rustix::mount::unmount(&mount.path, UnmountFlags::NOFOLLOW) {

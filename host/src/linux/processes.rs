@@ -1,10 +1,10 @@
 //! Running programs: mkfs and the like from the initrd, and what an image brings, in the new root.
 //!
-//! Each gets a clean environment, no standard input, and a process group of its own. What it prints goes line by
-//! line to [`Watch::log`]; its last lines are in the error if it fails.
+//! Each gets a clean environment, no standard input, and a process group of its own, and dies with the worker (so that
+//! a step's deadline ends it too). What it prints goes line by line to [`Watch::log`]; its last lines are in the error
+//! if it fails.
 
 use std::collections::VecDeque;
-use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, PipeReader, Read};
 use std::os::fd::OwnedFd;
@@ -12,8 +12,6 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::Mutex;
-use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
@@ -29,18 +27,8 @@ pub const PATH: [&str; 6] = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "
 const TAIL: usize = 40;
 /// How long output is waited for after a program's end, if a process that it left behind still holds the pipe.
 const GRACE: Duration = Duration::from_millis(500);
-
-/// The process group that runs now.
-static RUNNING: Mutex<Option<Pid>> = Mutex::new(None);
-
-/// Kills the program that runs now, with what it started: for a step that is past its deadline. It is safe to call
-/// when nothing runs.
-pub fn kill_running() {
-    if let Some(group) = *RUNNING.lock().unwrap_or_else(PoisonError::into_inner) {
-        // It may be gone already.
-        let _ = rustix::process::kill_process_group(group, Signal::KILL);
-    }
-}
+/// How long killed processes may take to be gone.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The path of a program below `root` (`/` for the initrd), as seen from inside it.
 ///
@@ -100,9 +88,7 @@ fn execute(argv: &[String], root: Option<&Path>, watch: &mut dyn Watch) -> anyho
     // The command holds the pipe's other end.
     drop(command);
     let group = Pid::from_child(&child);
-    *RUNNING.lock().unwrap_or_else(PoisonError::into_inner) = Some(group);
     let result = follow(&mut child, output, watch);
-    *RUNNING.lock().unwrap_or_else(PoisonError::into_inner) = None;
     // Whatever it left in the background would keep the root busy. Nothing left: that is fine.
     let _ = rustix::process::kill_process_group(group, Signal::KILL);
     let (status, tail) = result?;
@@ -224,25 +210,40 @@ impl Lines {
     }
 }
 
+/// Ends the processes that were started in the new root `root` and stayed behind (a daemon of a package's script, in a
+/// session of its own), and waits until they are gone.
+pub fn end_all_in(root: &Path) {
+    let until = Instant::now() + PATIENCE;
+    loop {
+        let inside = pids()
+            .filter(|pid| fs::read_link(format!("/proc/{}/root", pid.as_raw_pid())).is_ok_and(|r| r == root));
+        let killed = inside.filter(|pid| rustix::process::kill_process(*pid, Signal::KILL).is_ok()).count();
+        if killed == 0 || Instant::now() >= until {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+fn pids() -> impl Iterator<Item = Pid> {
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    entries.filter_map(|entry| Pid::from_raw(entry.file_name().to_str()?.parse().ok()?))
+}
+
 /// Names of the processes whose root, working directory, program or open files are below `path`.
 pub fn users(path: &Path) -> Vec<String> {
-    let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
-    let processes = processes.filter(|entry| is_number(&entry.file_name()));
-    let using = processes.filter(|process| {
-        let links = ["root", "cwd", "exe"].map(|link| process.path().join(link));
-        let files = fs::read_dir(process.path().join("fd")).into_iter().flatten().flatten();
+    let using = pids().filter(|pid| {
+        let process = PathBuf::from(format!("/proc/{}", pid.as_raw_pid()));
+        let links = ["root", "cwd", "exe"].map(|link| process.join(link));
+        let files = fs::read_dir(process.join("fd")).into_iter().flatten().flatten();
         let mut links = links.into_iter().chain(files.map(|file| file.path()));
         links.any(|link| fs::read_link(link).is_ok_and(|target| target.starts_with(path)))
     });
-    let name = |process: fs::DirEntry| {
-        let name = fs::read_to_string(process.path().join("comm")).unwrap_or_default();
-        format!("{} ({})", name.trim(), process.file_name().to_string_lossy())
+    let name = |pid: Pid| {
+        let name = fs::read_to_string(format!("/proc/{}/comm", pid.as_raw_pid())).unwrap_or_default();
+        format!("{} ({})", name.trim(), pid.as_raw_pid())
     };
     using.map(name).collect()
-}
-
-fn is_number(name: &OsStr) -> bool {
-    name.as_encoded_bytes().iter().all(u8::is_ascii_digit)
 }
 
 /// Those of `names` that the initrd has.
