@@ -66,6 +66,7 @@ CREATE TABLE armings (
     ended_at INTEGER,
     tries    INTEGER NOT NULL DEFAULT 0
 ) STRICT;
+CREATE INDEX armings_of_node ON armings (node);
 CREATE UNIQUE INDEX one_arming ON armings (node) WHERE ended_at IS NULL;
 
 -- One boot's try at an arming. `key`, `boot_id` and `session` (a hash) from its beginning on, when the token was traded.
@@ -82,6 +83,7 @@ CREATE TABLE attempts (
     session   BLOB UNIQUE,
     report    TEXT NOT NULL DEFAULT '{}'
 ) STRICT;
+CREATE INDEX attempts_of_arming ON attempts (arming);
 CREATE UNIQUE INDEX one_attempt ON attempts (arming) WHERE ended_at IS NULL;
 
 CREATE TABLE events (

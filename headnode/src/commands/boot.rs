@@ -9,6 +9,7 @@ use crate::localboot;
 use crate::output;
 use crate::recipe::Recipe;
 use crate::script::{self, Platform};
+use crate::state::State;
 use crate::store::attempts;
 
 /// What `boot show` has in place of the attempt: whoever sees a script need not be able to ask for its token.
@@ -50,9 +51,12 @@ async fn show(context: &Context, name: &str, platform: Platform) -> Result<()> {
         return output::text(&http::idle(&recipe, platform, localboot::is_made(&context.dir)));
     }
     let netboot = recipe.netboot.as_ref().context("its group names no netboot")?;
-    let tries = context.store.arming(recipe.node.id).await?.map_or(0, |(_, tries)| tries);
-    let fresh = context.store.last_attempt(recipe.node.id).await?.is_some_and(|attempt| attempt.is_fresh());
-    let number = if fresh { tries } else { tries + 1 };
+    // Numbers begin anew when a diskless node came up well.
+    let number = match context.store.last_attempt(recipe.node.id).await? {
+        Some(attempt) if attempt.is_fresh() => attempt.number,
+        Some(attempt) if recipe.node.state != State::DisklessRunning => attempt.number + 1,
+        _ => 1,
+    };
     let banner = script::banner(name, number, recipe.document.attempts);
     output::text(&script::install(&recipe, netboot, HIDDEN, platform, &banner))
 }

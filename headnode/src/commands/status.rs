@@ -1,17 +1,19 @@
 //! `headnode status` and `headnode events`
 
+use std::collections::HashMap;
+
 use anyhow::{Result, ensure};
 use serde_json::{Value, json};
 
 use super::Context;
 use crate::clock;
+use crate::document::{self, Source};
 use crate::log;
 use crate::output::{List, or_dash};
-use crate::recipe::Recipe;
-use crate::report::Report;
 use crate::state::State;
+use crate::store::attempts::Progress;
 use crate::store::events::Line;
-use crate::store::nodes::Node;
+use crate::store::nodes::{Node, Stranger};
 
 pub(super) async fn status(context: &Context, names: &[String]) -> Result<()> {
     let nodes = context.store.nodes().await?;
@@ -21,42 +23,69 @@ pub(super) async fn status(context: &Context, names: &[String]) -> Result<()> {
             "there is no node `{name}`: see `headnode node list`"
         );
     }
+    let groups: HashMap<String, (String, Option<u32>)> = context
+        .store
+        .groups()
+        .await?
+        .into_iter()
+        .map(|group| (group.name, (group.document.clone(), cap(&group.document))))
+        .collect();
+    let mut progress: HashMap<String, Progress> = context
+        .store
+        .progress()
+        .await?
+        .into_iter()
+        .map(|progress| (progress.node.clone(), progress))
+        .collect();
     let mut list = List::new(&["node", "group", "address", "state", "step", "progress", "since", "error"]);
     for node in nodes {
         if names.is_empty() || names.contains(&node.name) {
-            let (row, json) = node_row(context, node).await?;
+            let cap = match groups.get(&node.group) {
+                Some((_, cap)) if node.overrides.is_empty() => *cap,
+                Some((text, _)) => document::merge(text, &node.overrides).ok().and_then(|text| cap(&text)),
+                None => None,
+            };
+            let (row, json) = node_row(&node, cap, progress.remove(&node.name));
             list.push(row, json);
         }
     }
     if names.is_empty() {
         for stranger in context.store.strangers().await? {
-            let (state, since) = (State::Discovered.name(), clock::text(stranger.first_seen));
-            let json = json!({
-                "node": null, "group": null, "mac": stranger.mac.as_str(), "address": stranger.address, "state": state,
-                "since": since, "lost": false, "arming": null, "attempt": null, "tries": 0, "attempts": null,
-                "step": null, "progress": null, "error": null, "seen": clock::text(stranger.last_seen),
-            });
-            let dash = || "-".to_owned();
-            let mac = format!("({})", stranger.mac);
-            list.push(vec![mac, dash(), stranger.address, state.into(), dash(), dash(), since, dash()], json);
+            let (row, json) = stranger_row(&stranger);
+            list.push(row, json);
         }
     }
     list.print(context.output)
 }
 
-async fn node_row(context: &Context, node: Node) -> Result<(Vec<String>, Value)> {
-    let arming = context.store.arming(node.id).await?;
-    let attempt = context.store.last_attempt(node.id).await?;
-    let recipe = Recipe::of(&context.store, node.clone()).await?;
-    let (id, report) =
-        attempt.map_or((None, Report::default()), |attempt| (Some(attempt.id), attempt.report));
+/// How many attempts a document gives; `None` if it cannot be read, which is no reason to show nothing.
+fn cap(text: &str) -> Option<u32> {
+    Some(Source { name: "", text }.read().ok()?.attempts)
+}
+
+fn stranger_row(stranger: &Stranger) -> (Vec<String>, Value) {
+    let (state, since) = (State::Discovered.name(), clock::text(stranger.first_seen));
+    let json = json!({
+        "node": null, "group": null, "mac": stranger.mac.as_str(), "address": stranger.address, "state": state,
+        "since": since, "lost": false, "arming": null, "attempt": null, "tries": 0, "attempts": null,
+        "step": null, "progress": null, "error": null, "seen": clock::text(stranger.last_seen),
+    });
+    let dash = || "-".to_owned();
+    let mac = format!("({})", stranger.mac);
+    (vec![mac, dash(), stranger.address.clone(), state.into(), dash(), dash(), since, dash()], json)
+}
+
+fn node_row(node: &Node, cap: Option<u32>, progress: Option<Progress>) -> (Vec<String>, Value) {
+    let arming = progress.as_ref().map(|progress| progress.arming);
+    let attempt = progress.as_ref().and_then(|progress| progress.attempt);
+    let tries = progress.as_ref().map_or(0, |progress| progress.tries);
+    let report = progress.map(|progress| progress.report).unwrap_or_default();
     let lost = node.state == State::Installing && report.is_lost(clock::now_ms());
     let since = clock::text(node.since);
     let json = json!({
         "node": node.name, "group": node.group, "mac": node.mac.as_str(), "address": node.address,
-        "state": node.state.name(), "since": since, "lost": lost,
-        "arming": arming.map(|(id, _)| id), "attempt": id, "tries": arming.map_or(0, |(_, tries)| tries),
-        "attempts": recipe.document.attempts, "step": report.step, "progress": report.progress, "error": report.error,
+        "state": node.state.name(), "since": since, "lost": lost, "arming": arming, "attempt": attempt, "tries": tries,
+        "attempts": cap, "step": report.step, "progress": report.progress, "error": report.error,
         "seen": node.seen_at.map(clock::text),
     });
     let step = report.step.as_ref().map(|step| format!("{}/{} {}", step.number, step.of, step.name));
@@ -68,17 +97,9 @@ async fn node_row(context: &Context, node: Node) -> Result<(Vec<String>, Value)>
     let progress = report.progress.filter(|progress| progress.total > 0);
     let progress =
         progress.map(|progress| format!("{} %", progress.done.saturating_mul(100) / progress.total));
-    let row = vec![
-        node.name,
-        node.group,
-        or_dash(node.address),
-        state,
-        or_dash(step),
-        or_dash(progress),
-        since,
-        or_dash(report.error),
-    ];
-    Ok((row, json))
+    let (name, group) = (node.name.clone(), node.group.clone());
+    let address = or_dash(node.address);
+    (vec![name, group, address, state, or_dash(step), or_dash(progress), since, or_dash(report.error)], json)
 }
 
 pub(super) async fn events(context: &Context, node: Option<&str>, limit: u32) -> Result<()> {

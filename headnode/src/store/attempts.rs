@@ -31,7 +31,20 @@ pub struct Attempt {
     pub minted_at: i64,
     /// When its token was traded.
     pub begun_at: Option<i64>,
-    /// What the node said since.
+}
+
+/// How far an armed node is.
+#[derive(Clone, Debug)]
+pub struct Progress {
+    /// The node's name.
+    pub node: String,
+    /// Its arming.
+    pub arming: Uuid,
+    /// Attempts at it since it last went well.
+    pub tries: u32,
+    /// The last one.
+    pub attempt: Option<Uuid>,
+    /// What the node said in it.
     pub report: Report,
 }
 
@@ -103,8 +116,6 @@ impl Attempt {
             number: row.try_get("number")?,
             minted_at: row.try_get("minted_at")?,
             begun_at: row.try_get("begun_at")?,
-            report: serde_json::from_str(row.try_get("report")?)
-                .context("reading column report of the store")?,
         })
     }
 
@@ -207,16 +218,31 @@ impl Store {
         row.as_ref().map(Attempt::of).transpose()
     }
 
-    /// A node's present arming and how many attempts it has had since it last went well.
+    /// How far every node is: its present arming, and the last attempt at it.
     ///
     /// # Errors
     /// When the database cannot be read.
-    pub async fn arming(&self, node: i64) -> Result<Option<(Uuid, u32)>> {
-        let row = sqlx::query("SELECT id, tries FROM armings WHERE node = ? AND ended_at IS NULL")
-            .bind(node)
-            .fetch_optional(&self.pool)
-            .await?;
-        row.map(|row| Ok((parsed(&row, "id")?, row.try_get("tries")?))).transpose()
+    pub async fn progress(&self) -> Result<Vec<Progress>> {
+        let rows = sqlx::query(
+            "SELECT nodes.name AS node_name, armings.id AS arming_id, armings.tries,
+                 attempts.id AS attempt_id, coalesce(attempts.report, '{}') AS report
+             FROM nodes JOIN armings ON armings.node = nodes.id AND armings.ended_at IS NULL
+             LEFT JOIN attempts ON attempts.rowid =
+                 (SELECT max(latest.rowid) FROM attempts AS latest WHERE latest.arming = armings.id)",
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        let read = |row: &SqliteRow| {
+            Ok(Progress {
+                node: row.try_get("node_name")?,
+                arming: parsed(row, "arming_id")?,
+                tries: row.try_get("tries")?,
+                attempt: parsed_option(row, "attempt_id")?,
+                report: serde_json::from_str(row.try_get("report")?)
+                    .context("reading column report of the store")?,
+            })
+        };
+        rows.iter().map(read).collect()
     }
 
     /// The node whose attempt this is, while the attempt's token may be given out.
@@ -338,7 +364,7 @@ async fn new_attempt(write: &mut Write, arming: Uuid, number: u32, keys: &Keys) 
         .bind(arming.to_string())
         .execute(&mut **write)
         .await?;
-    Ok(Attempt { id, arming, number, minted_at: now, begun_at: None, report: Report::default() })
+    Ok(Attempt { id, arming, number, minted_at: now, begun_at: None })
 }
 
 async fn bind_key(

@@ -120,4 +120,5 @@ fn a_script_comes_even_when_the_group_is_broken() {
     let script = head.script(MAC, "pcbios");
     assert!(script.starts_with("#!ipxe\n") && script.contains("asking again"), "{script}");
     head.wait_for_log("group disked:1:10: ");
+    assert_eq!(head.state("n1"), "armed", "and status shows what there is");
 }
