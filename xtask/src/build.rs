@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
 use harness::paths;
@@ -43,7 +44,19 @@ fn compile(packages: &[&str]) -> Result<()> {
     for name in packages {
         command.args(["--package", name]);
     }
-    show(&mut command).context("building the static programs")
+    show(without_ours(&mut command)).context("building the static programs")
+}
+
+/// Takes the variables that `cargo run` set for us from a command's environment. Some build scripts look at them
+/// (ring's does), and would rebuild half of the world whenever somebody calls cargo with and without xtask in turns.
+pub fn without_ours(command: &mut Command) -> &mut Command {
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") {
+            command.env_remove(&name);
+        }
+    }
+    command
 }
 
 /// Neither an interpreter nor a needed library: `ldd` calls some dynamic programs static, the headers do not lie.

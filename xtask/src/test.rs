@@ -59,7 +59,7 @@ pub fn lint() -> Result<()> {
         "deny --log-level error --locked check --hide-inclusion-graph bans licenses sources",
     ] {
         println!("lint: cargo {line}");
-        show(cmd("cargo", line.split(' ')).current_dir(paths::workspace()))?;
+        show(build::without_ours(cmd("cargo", line.split(' ')).current_dir(paths::workspace())))?;
     }
     Ok(())
 }
@@ -67,6 +67,9 @@ pub fn lint() -> Result<()> {
 fn cargo_test(args: &[&str]) -> Command {
     let mut command = cmd("cargo", ["test", "--quiet", "--locked", "--no-fail-fast"]);
     command.args(args).current_dir(paths::workspace());
+    // A failed scenario says where and why by itself.
+    command.env("RUST_LIB_BACKTRACE", "0");
+    build::without_ours(&mut command);
     command
 }
 
