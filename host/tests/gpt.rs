@@ -6,6 +6,7 @@ use std::io;
 
 use host::linux::disk::block::Block;
 use host::linux::disk::gpt::{self, Gpt};
+use host::linux::disk::table;
 use plan::facts::{Table, TableEntry};
 use uuid::Uuid;
 
@@ -77,18 +78,17 @@ fn with_table(sector: u64, table: &Table) -> Model {
     model
 }
 
-/// Every state that a power cut may leave: a prefix of the log, of which the writes since the last flush are each
-/// there, not there, or torn after their first sector.
-fn cuts(before: &Model, log: &[Step]) -> Vec<Model> {
-    let mut states = Vec::new();
+/// Shows `look` every state that a power cut may leave: a prefix of the log, of which the writes since the last flush
+/// (the last four of them; the wiping of a disk has dozens) are each there, not there, or torn after their first sector.
+fn cuts(before: &Model, log: &[Step], mut look: impl FnMut(Model)) {
     for end in 0..=log.len() {
         let flushed = log[..end].iter().rposition(|step| matches!(step, Step::Flush)).map_or(0, |at| at + 1);
-        let pending = end - flushed;
-        for choice in 0..3_u32.pow(pending as u32) {
+        let open = flushed.max(end.saturating_sub(4));
+        for choice in 0..3_u32.pow((end - open) as u32) {
             let mut model = Model { sector: before.sector, bytes: before.bytes.clone(), log: Vec::new() };
             for (index, step) in log[..end].iter().enumerate() {
                 let Step::Write { offset, bytes } = step else { continue };
-                let fate = if index < flushed { 1 } else { choice / 3_u32.pow((index - flushed) as u32) % 3 };
+                let fate = if index < open { 1 } else { choice / 3_u32.pow((index - open) as u32) % 3 };
                 let length = match fate {
                     0 => 0,
                     1 => bytes.len(),
@@ -96,30 +96,26 @@ fn cuts(before: &Model, log: &[Step]) -> Vec<Model> {
                 };
                 model.bytes[*offset as usize..][..length].copy_from_slice(&bytes[..length]);
             }
-            states.push(model);
+            look(model);
         }
     }
-    states
 }
 
-/// Writes `change` over `before`, and looks at all states in between: always one of the two tables.
+/// Makes `change` on `before`, and looks at all states in between: always one of the two tables.
 fn survives(before: Model, change: impl Fn(&mut Model)) {
     let mut model = Model { sector: before.sector, bytes: before.bytes.clone(), log: Vec::new() };
     let old = gpt::read(&mut model).unwrap().unwrap().table();
     change(&mut model);
     let new = gpt::read(&mut model).unwrap().unwrap().table();
     assert_ne!(old, new);
-    let states = cuts(&before, &model.log);
-    for mut state in states.into_iter().chain([model]) {
+    cuts(&before, &model.log, |mut state| {
         let found = gpt::read(&mut state).unwrap().expect("a valid table").table();
         assert!(found == old || found == new, "{found:?}");
-    }
+    });
 }
 
 fn replace(model: &mut Model) {
-    gpt::write_protective(model).unwrap();
-    let gpt = Gpt::new(&new_table(), model).unwrap();
-    gpt::write(&gpt, model).unwrap();
+    table::replace(model, &new_table()).unwrap();
 }
 
 fn flip(model: &mut Model) {

@@ -16,28 +16,35 @@ const WIPE: u64 = 1 << 20;
 /// Bytes that are written in one go while zeroing.
 const CHUNK: u64 = 1 << 20;
 
-/// Replaces the table of the disk: no boot code, no old table, no signature of what was there before.
-///
-/// In this order, so that a power cut leaves the old table or the new one: protective MBR (the old boot code goes
-/// first), backup, primary; then the old signatures; then the kernel is told. The disk is held exclusively and locked
-/// against udevd (systemd's BLOCK_DEVICE_LOCKING) all the while.
+/// Replaces the table of a disk that nobody uses, and tells the kernel. The disk is held exclusively, and locked against
+/// udevd (systemd's BLOCK_DEVICE_LOCKING), all the while.
 ///
 /// # Errors
 /// When something uses the disk, the table does not fit, or the device fails.
 pub fn write(sys: &Path, path: &Path, table: &Table) -> anyhow::Result<()> {
     let mut device = Device::exclusive(path)?;
     lock(&device, path)?;
-    let gpt = gpt::Gpt::new(table, &device)?;
-    gpt::write_protective(&mut device)
-        .with_context(|| format!("writing the protective MBR of {}", path.display()))?;
-    gpt::write(&gpt, &mut device)?;
-    let (start, end) = gpt.room(&device);
-    for (from, to) in wipes(table, device.sector(), start, end) {
-        zero(&mut device, from, to)
-            .with_context(|| format!("wiping bytes {from} to {to} of {}", path.display()))?;
-    }
-    device.flush().with_context(|| format!("flushing {}", path.display()))?;
+    replace(&mut device, table)
+        .with_context(|| format!("writing the partition table of {}", path.display()))?;
     partitions::tell_kernel(device.file(), sys, path, table, device.sector())
+}
+
+/// Replaces the table: no boot code, no old table, no signature of what was there before.
+///
+/// In this order, so that a power cut leaves the old table or the new one: protective MBR (the old boot code goes first),
+/// backup, primary; then the old signatures.
+///
+/// # Errors
+/// When the table does not fit, or the device fails.
+pub fn replace(block: &mut dyn Block, table: &Table) -> anyhow::Result<()> {
+    let gpt = gpt::Gpt::new(table, block)?;
+    gpt::write_protective(block).context("writing the protective MBR")?;
+    gpt::write(&gpt, block)?;
+    let (start, end) = gpt.room(block);
+    for (from, to) in wipes(table, block.sector(), start, end) {
+        zero(block, from, to).with_context(|| format!("wiping bytes {from} to {to}"))?;
+    }
+    block.flush().context("flushing")
 }
 
 /// Changes the type of one partition; every other byte of the table's entries stays.
@@ -112,7 +119,7 @@ fn wipes(table: &Table, sector: u64, start: u64, end: u64) -> Vec<(u64, u64)> {
         .collect()
 }
 
-fn zero(device: &mut Device, from: u64, to: u64) -> std::io::Result<()> {
+fn zero(device: &mut dyn Block, from: u64, to: u64) -> std::io::Result<()> {
     let zeroes = vec![0; CHUNK as usize];
     let mut at = from;
     while at < to {
