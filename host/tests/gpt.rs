@@ -108,6 +108,11 @@ fn survives(before: Model, change: impl Fn(&mut Model)) {
     change(&mut model);
     let new = gpt::read(&mut model).unwrap().unwrap().table();
     assert_ne!(old, new);
+    for broken in [1, model.size() / model.sector - 1] {
+        let mut half = Model { sector: model.sector, bytes: model.bytes.clone(), log: Vec::new() };
+        half.bytes[(broken * half.sector) as usize..][..8].fill(0);
+        assert_eq!(gpt::read(&mut half).unwrap().unwrap().table(), new, "each copy is whole");
+    }
     cuts(&before, &model.log, |mut state| {
         let found = gpt::read(&mut state).unwrap().expect("a valid table").table();
         assert!(found == old || found == new, "{found:?}");
