@@ -1,5 +1,7 @@
 //! The head node's protocol: what a node believes and what it does not (`docs/protocol.md`).
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 

@@ -1,5 +1,7 @@
 //! The HTTP client against a server of the test's own: whom it believes, at what time, and what it makes of answers.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+
 use std::io::{BufRead as _, BufReader, Read, Write};
 use std::net::TcpListener;
 use std::sync::Arc;

@@ -1,5 +1,7 @@
 //! The network against the kernel and dnsmasq, in namespaces of the test's own. Needs root.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+
 use std::fs;
 use std::net::Ipv4Addr;
 use std::process::{Child, Command, Stdio};
