@@ -1,8 +1,8 @@
 //! Making images on the head node: from a directory or a tarball to the four files of `nii::manifest`.
 //!
-//! The tar bytes flow once: from the source ([`input`]: a decompressor, or [`walk`] over a directory), through the
-//! reader that checks every member and learns what the manifest says ([`survey`]), into chunks that all cores compress
-//! ([`frames`]). A tarball's tar bytes stay as they are. A directory gives the same bytes each time.
+//! The tar bytes flow once: from the source (`input`: a decompressor, or `walk` over a directory), through the
+//! reader that checks every member and learns what the manifest says (`survey`), into chunks that all cores compress
+//! (`frames`). A tarball's tar bytes stay as they are. A directory gives the same bytes each time.
 
 mod error;
 mod frames;
