@@ -132,3 +132,23 @@ impl Observer for Marker {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_lines_of_the_console() {
+        let mut screen = Screen::new(false);
+        let took = Duration::from_millis(12_345);
+        let finished = Note::Finished { step: "unpack", number: 9, of: 13, took };
+        assert_eq!(screen.line(&finished).unwrap(), "[ 9/13] unpack … 12.3 s");
+        let eta = Some(Duration::from_secs(3));
+        let progress = |done| Note::Progress { step: "unpack", done, total: 113_000_000, rate: 23.1e6, eta };
+        let shown = screen.line(&progress(51_000_000)).unwrap();
+        assert_eq!(shown, "        unpack 45 %: 51 of 113 MB, 23.1 MB/s, 3 s left");
+        assert_eq!(screen.line(&progress(52_000_000)), None, "not all the time");
+        assert_eq!(screen.line(&Note::Log { line: "x" }).unwrap(), "        x");
+        assert_eq!(screen.line(&Note::Warning { message: "x" }).unwrap(), "camphor: warning: x");
+    }
+}

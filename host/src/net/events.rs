@@ -47,6 +47,8 @@ struct Spool {
     waiting: VecDeque<(Event, usize)>,
     bytes: usize,
     seq: u64,
+    /// Somebody sends.
+    sending: bool,
     /// Why nothing is sent any more.
     refused: Option<String>,
     /// Somebody waits: no long pauses now.
@@ -75,6 +77,7 @@ impl Reporter {
     /// The thread cannot be started.
     pub fn send_to(&self, destination: Destination) -> Result<()> {
         let shared = Arc::clone(&self.0);
+        self.0.lock().sending = true;
         std::thread::Builder::new()
             .name("reports".to_owned())
             .spawn(move || shared.send_all(&destination))
@@ -82,13 +85,14 @@ impl Reporter {
         Ok(())
     }
 
-    /// Waits until the head node has everything; false if it has not within `patience`.
+    /// Waits until the head node has everything; false if it has not within `patience`, or at once before there is a
+    /// session.
     pub fn flush(&self, patience: Duration) -> bool {
         let end = Instant::now() + patience;
         let mut spool = self.0.lock();
         spool.flushing = true;
         self.0.changed.notify_all();
-        while !spool.waiting.is_empty() && spool.refused.is_none() && Instant::now() < end {
+        while spool.sending && !spool.waiting.is_empty() && spool.refused.is_none() && Instant::now() < end {
             spool = self.0.wait(spool, end.saturating_duration_since(Instant::now()));
         }
         spool.flushing = false;

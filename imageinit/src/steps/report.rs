@@ -21,19 +21,18 @@ pub fn run(ctx: &mut Ctx) -> Result<()> {
         let why = ctx.reporter.refused().unwrap_or_else(|| "it does not answer".to_owned());
         ctx.tracker.warn(&format!("the head node could not be told: {why}"));
     }
-    say(&summary(ctx, peak_kib, image_bytes)?);
+    say(&summary(&ctx.nii()?.node.name, ctx.began.elapsed(), peak_kib, image_bytes, ctx.unpacked_in));
     Ok(())
 }
 
-fn summary(ctx: &Ctx, peak_kib: u64, image_bytes: u64) -> Result<String> {
+/// The line that programs read too (docs/imageinit.md).
+fn summary(node: &str, took: Duration, peak_kib: u64, image_bytes: u64, unpacked_in: Duration) -> String {
     let mega = image_bytes as f64 / 1e6;
-    let rate = mega / ctx.unpacked_in.as_secs_f64().max(0.001);
-    Ok(format!(
-        "camphor: installed {} in {:.0} s; peak memory {} MiB; image {mega:.0} MB at {rate:.0} MB/s",
-        ctx.nii()?.node.name,
-        ctx.began.elapsed().as_secs_f64(),
-        peak_kib.div_ceil(1024),
-    ))
+    let rate = mega / unpacked_in.as_secs_f64().max(0.001);
+    let (seconds, peak) = (took.as_secs_f64(), peak_kib.div_ceil(1024));
+    format!(
+        "camphor: installed {node} in {seconds:.0} s; peak memory {peak} MiB; image {mega:.0} MB at {rate:.0} MB/s"
+    )
 }
 
 /// VmHWM of /proc/self/status (proc(5)): the most memory that was resident, in KiB.
@@ -41,4 +40,22 @@ pub fn peak_kib() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
     line.and_then(|line| line.split_whitespace().next()?.parse().ok()).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_line() {
+        let line = summary(
+            "n001",
+            Duration::from_millis(41_200),
+            38 * 1024 - 7,
+            113_400_000,
+            Duration::from_secs(5),
+        );
+        assert_eq!(line, "camphor: installed n001 in 41 s; peak memory 38 MiB; image 113 MB at 23 MB/s");
+        assert!(peak_kib() > 0);
+    }
 }
