@@ -23,7 +23,7 @@ const CARRIER_PATIENCE: Duration = Duration::from_secs(10);
 /// Links that come up after the first one are taken along in the round.
 const LATE_LINKS: Duration = Duration::from_millis(200);
 /// How long one round of asking for addresses lasts, at first and at most.
-const ROUND: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(30));
+const ROUND: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(20));
 /// An interface with a static address may be without a cable.
 const STATIC_CARRIER_PATIENCE: Duration = Duration::from_secs(5);
 
