@@ -38,7 +38,9 @@ fn image_switch_root_after_power_cut() -> Result<()> {
         let disk = empty_disk(scenario.scratch().join("disk"), 2000)?;
         let spec = Spec { disks: vec![disk], ..Spec::default() };
         let mut vm = Vm::start(&scenario.net, &spec, &scenario.logs)?;
-        vm.console.expect("unpack", PXE)?;
+        // The kernel has words about unpacking too.
+        vm.console.expect("] preflight", PXE)?;
+        vm.console.expect("unpack ", PXE)?;
         vm.cut_power()?;
         head.expect_state(NODE, "installing")?;
         let mut vm = Vm::start(&scenario.net, &spec, &scenario.logs)?;

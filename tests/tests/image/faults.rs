@@ -38,6 +38,7 @@ fn image_head_absent_then_back() -> Result<()> {
         vm.console.expect("trying again in", WORD)?;
         dhcp.kill()?;
         head.serve()?;
+        vm.console.expect("] preflight", PXE)?;
         vm.console.expect("unpack ", PXE)?;
         head.kill()?;
         head.serve()?;
