@@ -72,15 +72,10 @@ fn summary(times: &[(&str, Duration)], initrd: u64, events: &[Value]) {
             unpack_ms = ms;
         }
     }
-    let progress = |event: &&Value| event["kind"] == "progress" && event["body"]["step"] == "unpack";
-    let plain =
-        events.iter().filter(progress).filter_map(|event| event["body"]["total"].as_f64()).next_back();
     if let Some(installed) = events.iter().find(|event| event["kind"] == "installed") {
         let number = |name: &str| installed["body"][name].as_f64().unwrap_or_default();
-        println!("image, fetched          {:>12.1} MB", number("image_bytes") / 1e6);
+        println!("image, as fetched       {:>12.1} MB", number("image_bytes") / 1e6);
+        println!("image, fetched at       {:>12.1} MB/s", number("image_bytes") / 1e3 / unpack_ms);
         println!("imageinit, peak memory  {:>12.1} MiB", number("peak_kib") / 1024.0);
-    }
-    if let Some(plain) = plain.filter(|_| unpack_ms > 0.0) {
-        println!("image, unpacked         {:>12.1} MB/s", plain / 1e3 / unpack_ms);
     }
 }

@@ -38,8 +38,8 @@ pub fn check(scenario: &Scenario, key: &Key, address: &str, fstype: &str) -> Res
     Ok(())
 }
 
-/// The installed system's own address, and its disk: fstab by UUID, swap if it was asked for.
-pub fn check_disk(scenario: &Scenario, key: &Key, swap: bool) -> Result<()> {
+/// The installed system's own address, and its disk: fstab by UUID; on BIOS the swap space, on UEFI the ESP.
+pub fn check_disk(scenario: &Scenario, key: &Key, uefi: bool) -> Result<()> {
     let ask =
         |command: &str| Ok::<_, anyhow::Error>(key.run(&scenario.net, ADDRESS, command)?.trim().to_owned());
     let addresses = ask("ip -4 -o address show scope global")?;
@@ -52,6 +52,11 @@ pub fn check_disk(scenario: &Scenario, key: &Key, swap: bool) -> Result<()> {
     let cmdline = ask("cat /proc/cmdline")?;
     ensure!(cmdline.contains(&format!("root=UUID={root}")), "the kernel's command line is {cmdline:?}");
     let swaps = ask("swapon --show --noheadings | wc -l")?;
-    ensure!((swaps != "0") == swap, "{swaps} swap devices are in use");
+    ensure!((swaps != "0") != uefi, "{swaps} swap devices are in use");
+    let esp = ask("[ -d /sys/firmware/efi ] && findmnt --fstab -no SOURCE,FSTYPE,OPTIONS /boot/efi; true")?;
+    let esp_is_right = esp.starts_with("UUID=") && esp.contains("vfat") && esp.contains("umask=0077");
+    ensure!(esp_is_right == uefi, "the ESP's line in fstab, on a UEFI boot only, is {esp:?}");
+    let mounted = ask("findmnt -no FSTYPE /boot/efi; true")?;
+    ensure!((mounted == "vfat") == uefi, "what is mounted at /boot/efi is {mounted:?}");
     Ok(())
 }

@@ -34,6 +34,6 @@ fn reboots_alone(name: &str, firmware: Firmware, group: &Group, fstype: &str) ->
         head.expect_state(NODE, "installed")?;
         inside::log_in(&mut vm)?;
         inside::check(scenario, &key, ADDRESS, fstype)?;
-        inside::check_disk(scenario, &key, firmware == Firmware::Bios)
+        inside::check_disk(scenario, &key, firmware == Firmware::Uefi)
     })
 }

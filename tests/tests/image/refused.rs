@@ -15,17 +15,17 @@ use crate::PXE;
 
 #[test]
 fn image_disk_too_small() -> Result<()> {
-    refused("image_disk_too_small", &Group::disked(BIOS_EXT4), 200, 768)
+    refused("image_disk_too_small", &Group::disked(BIOS_EXT4), (200, 768), "MiB on disk, `/` has")
 }
 
 #[test]
 fn image_ram_too_small() -> Result<()> {
-    refused("image_ram_too_small", &Group::diskless(), 1000, 512)
+    refused("image_ram_too_small", &Group::diskless(), (1000, 512), "of RAM, the node has")
 }
 
-/// Boots a machine with a disk of `disk` MiB full of noise and `memory` MiB of RAM. It must end at the failure screen
-/// in the preflight, the head node must have the reason, and the disk must be what it was.
-fn refused(name: &str, group: &Group, disk: u64, memory: u32) -> Result<()> {
+/// Boots a machine with a disk of so many MiB with noise at its ends, and so many MiB of RAM. It must end at the failure
+/// screen in the preflight, the head node must have the reason `why`, and the disk must be what it was.
+fn refused(name: &str, group: &Group, (disk, memory): (u64, u32), why: &str) -> Result<()> {
     scenario::run(name, |scenario| {
         let key = Key::new(scenario.scratch())?;
         let mut head = Head::new(scenario)?;
@@ -38,6 +38,11 @@ fn refused(name: &str, group: &Group, disk: u64, memory: u32) -> Result<()> {
         let mut vm = Vm::start(&scenario.net, &spec, &scenario.logs)?;
         vm.console.expect("camphor: FAILED at step preflight", PXE)?;
         head.expect_state(NODE, "failed")?;
+        let events = head.events(NODE)?;
+        let failed =
+            events.iter().find(|event| event["kind"] == "failed").context("no failure in the events")?;
+        let cause = failed["body"]["cause"].to_string();
+        ensure!(cause.contains(why), "the head node was told {cause}, which does not say {why:?}");
         ensure!(bytes(&disk)? == before, "the disk was written to");
         Ok(())
     })
