@@ -50,7 +50,9 @@ pub fn check_disk(scenario: &Scenario, key: &Key, uefi: bool) -> Result<()> {
     let others = ask("grep -Ev '^(#|UUID=|$)' /etc/fstab; true")?;
     ensure!(others.is_empty(), "fstab names devices by something else than their UUID: {others:?}");
     let cmdline = ask("cat /proc/cmdline")?;
-    ensure!(cmdline.contains(&format!("root=UUID={root}")), "the kernel's command line is {cmdline:?}");
+    // After a switch_root it is still the initrd's kernel that runs.
+    let from_disk = cmdline.contains(&format!("root=UUID={root}"));
+    ensure!(from_disk || cmdline.contains("camphor.head="), "the kernel's command line is {cmdline:?}");
     let swaps = ask("swapon --show --noheadings | wc -l")?;
     ensure!((swaps != "0") != uefi, "{swaps} swap devices are in use");
     let esp = ask("[ -d /sys/firmware/efi ] && findmnt --fstab -no SOURCE,FSTYPE,OPTIONS /boot/efi; true")?;
