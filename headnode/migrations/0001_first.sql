@@ -69,7 +69,8 @@ CREATE TABLE armings (
 CREATE INDEX armings_of_node ON armings (node);
 CREATE UNIQUE INDEX one_arming ON armings (node) WHERE ended_at IS NULL;
 
--- One boot's try at an arming. `key`, `boot_id` and `session` (a hash) from its beginning on, when the token was traded.
+-- One boot's try at an arming. `key`, `boot_id` and `session` (a hash) from its beginning on, when the token was traded;
+-- `kind` (the NII's install type) from the release of its NII on.
 CREATE TABLE attempts (
     id        TEXT PRIMARY KEY,
     arming    TEXT NOT NULL REFERENCES armings (id) ON DELETE CASCADE,
@@ -81,6 +82,7 @@ CREATE TABLE attempts (
     key       BLOB,
     boot_id   TEXT,
     session   BLOB UNIQUE,
+    kind      TEXT CHECK (kind IN ('disked', 'diskless', 'package')),
     report    TEXT NOT NULL DEFAULT '{}'
 ) STRICT;
 CREATE INDEX attempts_of_arming ON attempts (arming);

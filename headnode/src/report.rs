@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 const GRACE_MS: i64 = 30_000;
 /// From a beginning to the first step, and between two steps, no deadline runs.
 const BETWEEN_MS: i64 = 120_000;
+/// The step that makes an install count: a disk may say "done" from its start on, whatever is reported of it.
+const COMMIT: &str = "commit";
 
 /// How far an attempt is. Times are milliseconds since 1970.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,6 +22,8 @@ pub struct Report {
     pub error: Option<String>,
     /// Without another word until then the node is lost.
     pub due: Option<i64>,
+    /// Whether it came to its commit, and no word of success followed.
+    pub committing: bool,
 }
 
 /// A step.
@@ -54,6 +58,7 @@ impl Report {
             Body::StepStarted { step, number, of, deadline_s } => {
                 self.step = Some(Step { name: step.clone(), number: *number, of: *of });
                 self.progress = None;
+                self.committing |= step == COMMIT;
                 self.due = Some(now + i64::from(*deadline_s) * 1000 + GRACE_MS);
             }
             Body::StepFinished { .. } => self.due = Some(now + BETWEEN_MS),

@@ -58,8 +58,13 @@ pub fn install(recipe: &Recipe, netboot: &Netboot, token: &str, platform: Platfo
     )
 }
 
-/// What an attempt's banner says.
+/// What an attempt's banner says. One past the cap is for an install that may be done already (`Store::mint`).
 pub fn banner(node: &str, number: u32, cap: u32) -> String {
+    if number > cap {
+        return format!(
+            "{node} used up its {cap} attempts, but came to its commit: one more to see whether it is installed"
+        );
+    }
     format!("installing {node}, attempt {number} of {cap}")
 }
 

@@ -34,7 +34,7 @@ pub async fn script(
 ) -> impl IntoResponse {
     let Some(mac) = who.mac.as_deref().and_then(mac_of) else { return text(script::who_are_you()) };
     let platform = if who.platform.as_deref() == Some("efi") { Platform::Efi } else { Platform::Pcbios };
-    text(script_for(&app, &mac, platform, &peer_text(peer)).await.unwrap_or_else(|error| {
+    text(script_for(&app, &mac, platform, peer).await.unwrap_or_else(|error| {
         crate::log::line(format_args!("boot script of {mac}: {error:#}"));
         script::wait(&mac, "the head node failed at this, its log says more")
     }))
@@ -44,16 +44,21 @@ fn text(script: String) -> impl IntoResponse {
     ([(header::CONTENT_TYPE, "text/plain"), (header::CACHE_CONTROL, "no-store")], script)
 }
 
-async fn script_for(app: &App, mac: &Mac, platform: Platform, peer: &str) -> Result<String> {
+async fn script_for(app: &App, mac: &Mac, platform: Platform, peer: SocketAddr) -> Result<String> {
+    let peer_name = peer_text(peer);
     let Some(node) = app.store.node_by_mac(mac).await? else {
-        app.store.see_stranger(mac, peer).await?;
+        app.store.see_stranger(mac, &peer_name).await?;
         return Ok(script::wait(mac, "this machine is no node yet (headnode node add)"));
     };
-    app.store.see_node(node.id, peer).await?;
+    app.store.see_node(node.id, &peer_name).await?;
     let recipe = Recipe::of(&app.store, node).await?;
     let (node, state) = (&recipe.node, recipe.node.state);
     if !attempts::may_try(state, recipe.retries_failed()) {
         return Ok(idle(&recipe, platform, app.local_boot));
+    }
+    // A new attempt ends the one before and counts: nobody else may make the node lose either.
+    if app.is_foreign(node, peer, "foreign-script-request", "wanted an install").await? {
+        return Ok(script::wait(mac, &foreign(&node.name, &peer_name)));
     }
     let Some(netboot) = &recipe.netboot else {
         return Ok(script::wait(mac, "its group names no netboot"));
@@ -88,6 +93,10 @@ fn parked(name: &str) -> String {
     format!("{name} is parked, its attempts are used up (headnode boot install {name})")
 }
 
+fn foreign(name: &str, peer: &str) -> String {
+    format!("{peer} is not the address of {name}, by lease or ARP (headnode events {name})")
+}
+
 fn not_armed(name: &str) -> String {
     format!("{name} is not armed (headnode boot install {name})")
 }
@@ -103,12 +112,8 @@ pub async fn token(
     let Some(node) = app.store.node_to_get_token(attempt).await? else {
         return Err(Refused::new(ErrorCode::NotFound, "there is no such attempt, or it has begun or ended"));
     };
-    if !app.is_behind(&node, peer.ip()).await? {
-        let peer = peer_text(peer);
-        let detail =
-            format!("asked for the token of attempt {attempt} from an address that is not the node's");
-        app.store.notice(&node.name, &peer, "foreign-token-request", &detail).await?;
-        crate::log::line(format_args!("{}: token refused to {peer}, which is not its address", node.name));
+    let wish = format!("asked for the token of attempt {attempt}");
+    if app.is_foreign(&node, peer, "foreign-token-request", &wish).await? {
         return Err(Refused::new(ErrorCode::Unauthorized, "this address is not the node's, by lease or ARP"));
     }
     let archive = cpio::token(&attempts::token(&app.keys, attempt));

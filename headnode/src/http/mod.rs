@@ -73,6 +73,17 @@ impl App {
         }
         Ok(self.link.mac_of(peer.to_canonical())?.as_ref() == Some(&node.mac))
     }
+
+    /// Whether the machine at `peer` is not `node`'s; then `cause` and `wish`, what it wanted, are a security notice.
+    async fn is_foreign(&self, node: &Node, peer: SocketAddr, cause: &str, wish: &str) -> Result<bool> {
+        if self.is_behind(node, peer.ip()).await? {
+            return Ok(false);
+        }
+        let (peer, detail) = (peer_text(peer), format!("{wish} from an address that is not the node's"));
+        self.store.notice(&node.name, &peer, cause, &detail).await?;
+        crate::log::line(format_args!("{}: refused to {peer}: {detail}", node.name));
+        Ok(true)
+    }
 }
 
 /// The plain side.

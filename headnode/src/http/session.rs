@@ -9,7 +9,6 @@ use axum::http::{HeaderMap, header};
 use nii::envelope::{Envelope, NiiPayload, Purpose};
 use nii::event::{Body, EventAnswer, EventBatch};
 use nii::session::{ErrorCode, PROTOCOL, SessionAnswer, SessionRequest, TimePayload};
-use nii::v1::InstallType;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -18,7 +17,7 @@ use super::{App, mac_of, peer_text};
 use crate::clock;
 use crate::keys::{self, seal_json};
 use crate::recipe::{Form, Recipe};
-use crate::state::{Cause, State as NodeState};
+use crate::state::State as NodeState;
 use crate::store::attempts::{self, Begin, Claim, Session};
 
 const NONCE_MAX: usize = 128;
@@ -82,19 +81,13 @@ pub async fn open(
     }
     let mac =
         mac_of(&request.mac).ok_or_else(|| Refused::new(ErrorCode::BadRequest, "`mac` is no MAC address"))?;
-    let peer_name = peer_text(peer);
     // Before the token is looked at: one that was stolen must not be used up by the thief.
     if let Some(node) = app.store.node_by_mac(&mac).await?
-        && !app.is_behind(&node, peer.ip()).await?
+        && app.is_foreign(&node, peer, "foreign-session-request", "wanted a session").await?
     {
-        let detail = "wanted a session from an address that is not the node's";
-        app.store.notice(&node.name, &peer_name, "foreign-session-request", detail).await?;
-        crate::log::line(format_args!(
-            "{}: session refused to {peer_name}, which is not its address",
-            node.name
-        ));
         return Err(Refused::new(ErrorCode::Unauthorized, "this address is not the node's, by lease or ARP"));
     }
+    let peer_name = peer_text(peer);
     let claim = Claim {
         mac: &mac,
         token: keys::hash(request.token.expose()),
@@ -167,6 +160,7 @@ pub async fn nii(
     }
     let recipe = Recipe::of(&app.store, session.node).await?;
     let json = recipe.nii(Form::WithSecrets)?;
+    app.store.release(session.attempt, recipe.document.install.kind).await?;
     let payload = NiiPayload {
         node: recipe.node.name,
         mac: recipe.node.mac.to_string(),
@@ -191,12 +185,7 @@ pub async fn events(
     if events.iter().any(|event| event.boot_id != session.boot_id) {
         return Err(Refused::new(ErrorCode::BadRequest, "an event's boot_id is not the session's"));
     }
-    let recipe = Recipe::of(&app.store, session.node.clone()).await?;
-    let done = match recipe.document.install.kind {
-        InstallType::Diskless => Cause::Running,
-        InstallType::Disked | InstallType::Package => Cause::Installed,
-    };
-    let through = app.store.absorb(&session, &events, done).await?;
+    let through = app.store.absorb(&session, &events).await?;
     for event in &events {
         tell(&session.node.name, &event.body);
     }

@@ -3,6 +3,7 @@
 
 use anyhow::{Context as _, Result};
 use nii::envelope::PublicKey;
+use nii::v1::InstallType;
 use sqlx::Row as _;
 use sqlx::sqlite::SqliteRow;
 use uuid::Uuid;
@@ -81,6 +82,8 @@ pub struct Session {
     pub attempt: Uuid,
     /// The boot that opened it.
     pub boot_id: Uuid,
+    /// What kind of install its NII says; `None` before that is released.
+    pub kind: Option<InstallType>,
 }
 
 /// What a node shows to get a session.
@@ -179,7 +182,7 @@ impl Store {
     }
 
     /// The attempt of this boot: the present one while it has not begun (iPXE asks again), else a new one that ends
-    /// the one before.
+    /// the one before. Of these an arming has `cap`, and one more if the last that began came to its commit.
     ///
     /// # Errors
     /// When the database cannot be written.
@@ -197,14 +200,17 @@ impl Store {
             return Ok(Mint::Attempt(attempt));
         }
         let tries: u32 = arming.try_get("tries")?;
-        if tries >= cap {
+        let id = parsed(&arming, "id")?;
+        // The last one may be done, and only its report lost: the next boot finds out.
+        let spare = u32::from(tries >= cap && was_committing(&mut write, id).await?);
+        if tries >= cap + spare {
             end_arming(&mut write, node).await?;
             let detail = format!("{tries} of {cap} attempts used up");
             transition(&mut write, node, Cause::Exhausted, "server", &detail).await?;
             write.commit().await?;
             return Ok(Mint::Parked);
         }
-        let attempt = new_attempt(&mut write, parsed(&arming, "id")?, tries + 1, keys).await?;
+        let attempt = new_attempt(&mut write, id, tries + 1, keys).await?;
         write.commit().await?;
         Ok(Mint::Attempt(attempt))
     }
@@ -289,6 +295,7 @@ impl Store {
             arming: attempt.arming,
             attempt: attempt.id,
             boot_id: claim.boot_id,
+            kind: kind(&row)?,
             node: node.clone(),
         };
         let why = match bound {
@@ -322,6 +329,20 @@ impl Store {
         Ok(Begin::Refused)
     }
 
+    /// An attempt's NII, which says an install of this kind, is released.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub async fn release(&self, attempt: Uuid, kind: InstallType) -> Result<()> {
+        let kind = serde_json::to_value(kind)?;
+        sqlx::query("UPDATE attempts SET kind = ? WHERE id = ?")
+            .bind(kind.as_str())
+            .bind(attempt.to_string())
+            .execute(&self.pool)
+            .await?;
+        Ok(())
+    }
+
     /// The open session with this key.
     ///
     /// # Errors
@@ -339,8 +360,30 @@ impl Store {
         let Some(row) = row else { return Ok(None) };
         let node = self.node(row.try_get("node_name")?).await?;
         let boot_id = parsed_option(&row, "boot_id")?.context("a session has a boot")?;
-        Ok(Some(Session { node, arming: parsed(&row, "arming")?, attempt: parsed(&row, "id")?, boot_id }))
+        let (arming, attempt) = (parsed(&row, "arming")?, parsed(&row, "id")?);
+        Ok(Some(Session { node, arming, attempt, boot_id, kind: kind(&row)? }))
     }
+}
+
+/// See [`Session::kind`].
+fn kind(row: &SqliteRow) -> Result<Option<InstallType>> {
+    let kind: Option<String> = row.try_get("kind")?;
+    let read = |kind: String| serde_json::from_value(kind.into());
+    kind.map(read).transpose().context("reading column kind of the store")
+}
+
+/// Whether the last attempt that began came to its commit, and did not report success.
+async fn was_committing(write: &mut Write, arming: Uuid) -> Result<bool> {
+    let row = sqlx::query(
+        "SELECT report FROM attempts WHERE arming = ? AND begun_at IS NOT NULL ORDER BY rowid DESC LIMIT 1",
+    )
+    .bind(arming.to_string())
+    .fetch_optional(&mut **write)
+    .await?;
+    let Some(row) = row else { return Ok(false) };
+    let report: Report =
+        serde_json::from_str(row.try_get("report")?).context("reading column report of the store")?;
+    Ok(report.committing)
 }
 
 async fn new_attempt(write: &mut Write, arming: Uuid, number: u32, keys: &Keys) -> Result<Attempt> {

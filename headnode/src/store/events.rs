@@ -2,6 +2,7 @@
 
 use anyhow::{Context as _, Result};
 use nii::event::{Body, Event};
+use nii::v1::InstallType;
 use serde_json::{Value, json};
 use sqlx::Row as _;
 use sqlx::sqlite::SqliteRow;
@@ -43,16 +44,17 @@ pub struct Source {
 }
 
 impl Store {
-    /// Takes in events of a session's boot, in order; those that are there already change nothing. `done` is the cause
-    /// that a report of success is. Returns the last sequence that is there.
+    /// Takes in events of a session's boot, in order; those that are there already change nothing. What a
+    /// success means is up to the NII that was released, not to what the group says by now. Returns the last sequence
+    /// that is there.
     ///
     /// # Errors
     /// When the database cannot be written; then none of them is kept.
-    pub async fn absorb(&self, session: &Session, events: &[Event], done: Cause) -> Result<u64> {
+    pub async fn absorb(&self, session: &Session, events: &[Event]) -> Result<u64> {
         let mut write = self.write().await?;
         for event in events {
             if insert(&mut write, session, event).await? {
-                follow(&mut write, session, &event.body, done).await?;
+                follow(&mut write, session, &event.body).await?;
             }
         }
         // Not the end of an unbroken row: a node whose spool is full drops progress, and its numbers with it.
@@ -133,7 +135,7 @@ async fn insert(write: &mut Write, session: &Session, event: &Event) -> Result<b
 }
 
 /// What an event changes: the attempt's report, and the node's state.
-async fn follow(write: &mut Write, session: &Session, body: &Body, done: Cause) -> Result<()> {
+async fn follow(write: &mut Write, session: &Session, body: &Body) -> Result<()> {
     let attempt = session.attempt.to_string();
     let row = sqlx::query("SELECT report FROM attempts WHERE id = ?")
         .bind(&attempt)
@@ -153,14 +155,20 @@ async fn follow(write: &mut Write, session: &Session, body: &Body, done: Cause) 
             transition(write, session.node.id, Cause::Failed, "node", &detail).await?;
         }
         Body::Installed { arming, .. } if *arming == session.arming => {
-            succeed(write, session, *arming, done).await?
+            succeed(write, session, *arming).await?
         }
         _ => {}
     }
     Ok(())
 }
 
-async fn succeed(write: &mut Write, session: &Session, arming: Uuid, done: Cause) -> Result<()> {
+async fn succeed(write: &mut Write, session: &Session, arming: Uuid) -> Result<()> {
+    let done = match session.kind {
+        Some(InstallType::Diskless) => Cause::Running,
+        Some(InstallType::Disked | InstallType::Package) => Cause::Installed,
+        // Whoever has not got its NII cannot have done what it says.
+        None => return Ok(()),
+    };
     sqlx::query("UPDATE armings SET tries = 0 WHERE id = ?")
         .bind(arming.to_string())
         .execute(&mut **write)

@@ -1,5 +1,6 @@
 //! Boot scripts by state and firmware; attempts.
 
+use nii::event::Body;
 use nii::session::ErrorCode;
 
 use crate::head::{Head, MAC, Machine, token_url};
@@ -109,6 +110,45 @@ fn attempts_end() {
     assert!(head.script(MAC, "pcbios").contains("n1 is parked"));
     head.ok(&["boot", "install", "n1"]);
     assert!(head.script(MAC, "pcbios").contains("attempt 1 of 3"));
+}
+
+#[test]
+fn who_came_to_its_commit_gets_one_more_boot() {
+    let mut head = Head::new();
+    head.ok(&["boot", "install", "n1"]);
+    head.serve();
+    let mut machine = Machine::new(&head);
+    let boot = |machine: &mut Machine, steps: &[&str]| {
+        machine.boot_id = uuid::Uuid::new_v4();
+        machine.begin(&head);
+        machine.nii("n").unwrap();
+        for (seq, step) in (1..).zip(steps) {
+            let body = Body::StepStarted { step: (*step).into(), number: 1, of: 9, deadline_s: 60 };
+            machine.send(vec![machine.event(seq, body)]).unwrap();
+        }
+    };
+    boot(&mut machine, &["commit"]);
+    boot(&mut machine, &[]);
+    boot(&mut machine, &["bootloader", "commit", "report"]);
+    let script = machine.script(&head);
+    assert!(
+        script.contains("n1 used up its 3 attempts, but came to its commit") && script.contains("kernel")
+    );
+    head.sql("UPDATE attempts SET minted_at = minted_at - 31 * 60 * 1000 WHERE begun_at IS NULL");
+    assert!(machine.script(&head).contains("n1 is parked"), "one, not more");
+
+    head.ok(&["boot", "install", "n1"]);
+    for steps in [&[][..], &["commit"], &["bootloader"]] {
+        boot(&mut machine, steps);
+    }
+    assert!(machine.script(&head).contains("n1 is parked"), "the last that began counts");
+
+    head.ok(&["boot", "install", "n1"]);
+    for _ in 0..4 {
+        boot(&mut machine, &["commit"]);
+    }
+    machine.send(vec![machine.event(9, machine.installed())]).unwrap();
+    assert_eq!(head.state("n1"), "installed", "what the boot is for");
 }
 
 #[test]

@@ -111,6 +111,7 @@ fn a_failed_node_tries_again_where_its_group_says_so() {
 fn a_diskless_node_is_armed_at_every_boot() {
     let (head, mut machine) = installing("diskless");
     for boot in 0..5 {
+        machine.nii("n").unwrap();
         machine.send(vec![machine.event(1, machine.installed())]).unwrap();
         assert_eq!(head.state("n1"), "diskless-running", "boot {boot}");
         machine.boot_id = uuid::Uuid::new_v4();
@@ -123,8 +124,27 @@ fn a_diskless_node_is_armed_at_every_boot() {
 fn only_the_own_arming_can_be_reported_as_done() {
     let (head, machine) = installing("disked");
     let other = Body::Installed { arming: uuid::Uuid::new_v4(), peak_kib: 1, image_bytes: 1 };
+    machine.nii("n").unwrap();
     machine.send(vec![machine.event(1, other)]).unwrap();
     assert_eq!(head.state("n1"), "installing");
+}
+
+#[test]
+fn nobody_is_done_without_its_nii() {
+    let (head, machine) = installing("disked");
+    assert_eq!(machine.send(vec![machine.event(1, machine.installed())]), Ok(1));
+    assert_eq!(head.state("n1"), "installing");
+}
+
+#[test]
+fn a_report_means_what_the_released_nii_says() {
+    let (head, machine) = installing("diskless");
+    machine.nii("n").unwrap();
+    head.ok(&["node", "set", "n1", "--group", "disked"]);
+    head.sql("UPDATE groups SET document = 'broken = '");
+    assert_eq!(machine.send(vec![machine.event(1, started("format", 2))]), Ok(1));
+    assert_eq!(machine.send(vec![machine.event(2, machine.installed())]), Ok(2));
+    assert_eq!(head.state("n1"), "diskless-running");
 }
 
 #[test]

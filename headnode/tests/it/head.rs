@@ -315,8 +315,13 @@ impl Machine {
 
     /// The token of the script that the head node has for this machine.
     pub fn fetch_token(&self, head: &Head) -> String {
-        let script = head.script(&self.mac, "pcbios");
-        self.token_at(&token_url(&script)).unwrap()
+        self.token_at(&token_url(&self.script(head))).unwrap()
+    }
+
+    /// The script that the head node has for this machine, asked for from its own address.
+    pub fn script(&self, head: &Head) -> String {
+        let url = format!("{}/boot/script?mac={}&platform=pcbios&uuid=x", head.http, self.mac);
+        self.client.get(url).send().unwrap().text().unwrap()
     }
 
     /// The token at a URL, or the refusal's code.
@@ -388,6 +393,7 @@ impl Machine {
         self.post::<EventAnswer>("/api/v1/events", &EventBatch { events }).map(|answer| answer.through)
     }
 
+    /// The report of success.
     pub fn installed(&self) -> Body {
         Body::Installed { arming: self.session.as_ref().unwrap().arming, peak_kib: 1, image_bytes: 2 }
     }

@@ -97,13 +97,41 @@ fn a_token_is_for_its_machine() {
     assert_eq!(stolen.ask(&stolen.request(&token)).unwrap_err(), ErrorCode::Unauthorized, "not from there");
     let mut posing = Machine::at(&head, "127.0.0.2", 2);
     posing.mac = "52:54:00:00:00:02".into();
-    head.script(&posing.mac, "efi");
+    token_url(&posing.script(&head));
     assert_eq!(posing.ask(&posing.request(&token)).unwrap_err(), ErrorCode::Unauthorized, "not for that MAC");
     let foreign = ["foreign-token-request"; 3];
     assert_eq!(head.security(), [&foreign[..], &["foreign-session-request", "refused-token"]].concat());
     let machine = Machine::new(&head);
     machine.ask(&machine.request(&token)).unwrap();
     assert_eq!(machine.token_at(&url), Err(ErrorCode::NotFound), "an attempt that has begun gives no token");
+}
+
+#[test]
+fn a_script_to_install_is_for_its_machine() {
+    let head = armed();
+    let stranger = Machine::at(&head, "127.0.0.9", 2);
+    let refused = |machine: &Machine| {
+        let script = machine.script(&head);
+        let why = "127.0.0.9 is not the address of n1, by lease or ARP";
+        assert!(script.contains(why) && script.contains("asking again in 10 s"), "{script}");
+        assert!(!script.contains("kernel"), "{script}");
+    };
+    refused(&stranger);
+    assert_eq!(head.status("n1")["tries"], 0, "armed: nothing was counted");
+    let mut machine = Machine::new(&head);
+    machine.begin(&head);
+    for _ in 0..4 {
+        refused(&stranger);
+    }
+    machine.nii("n").expect("installing: the session goes on");
+    head.sql("UPDATE nodes SET state = 'diskless-running'");
+    refused(&stranger);
+    head.ok(&["node", "set", "n1", "--group", "retrying"]);
+    head.sql("UPDATE nodes SET state = 'failed'");
+    refused(&stranger);
+    assert_eq!((head.state("n1"), head.status("n1")["tries"].as_u64()), ("failed".into(), Some(1)));
+    assert_eq!(head.security(), ["foreign-script-request"; 7]);
+    assert!(machine.script(&head).contains("attempt 2 of 3"), "its own machine gets on");
 }
 
 #[test]
