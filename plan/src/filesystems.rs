@@ -1,7 +1,7 @@
 //! File systems of a disked node: made, mounted in order, named in fstab.
 
 use nii::Finding;
-use nii::v1::{Filesystem, Format, PartitionType};
+use nii::v1::{After, Filesystem, Format, PartitionType};
 use uuid::Uuid;
 
 use crate::disks::Planned;
@@ -31,6 +31,28 @@ impl Placed<'_> {
 
     fn mount(&self) -> Option<&str> {
         self.wanted.mount.as_deref()
+    }
+
+    /// For fstab: the NII's options, or what is usual.
+    fn options(&self) -> Vec<String> {
+        let default = match self.wanted.format {
+            Format::Swap => "sw",
+            // FAT has no owners: nobody but root has business on the ESP.
+            Format::Vfat => "umask=0077",
+            Format::Ext4 | Format::Xfs => "defaults",
+        };
+        let own = &self.wanted.mount_options;
+        if own.is_empty() { vec![default.to_owned()] } else { own.clone() }
+    }
+
+    /// Those of the options that the kernel knows, without `ro`: the install itself writes.
+    fn mount_options(&self) -> Vec<String> {
+        let userspace =
+            ["defaults", "auto", "noauto", "nofail", "user", "users", "nouser", "owner", "group", "_netdev"];
+        let mut options = self.options();
+        options
+            .retain(|o| o != "ro" && !o.to_lowercase().starts_with("x-") && !userspace.contains(&o.as_str()));
+        options
     }
 }
 
@@ -76,9 +98,11 @@ pub(crate) fn ops(inputs: &Inputs<'_>, placed: &[Placed<'_>]) -> Vec<Op> {
     let mounts = placed.iter().filter_map(|placed| {
         let path = placed.mount()?.to_owned();
         let reason = format!("{path} of the new system is partition `{}`", placed.wanted.partition);
-        // The mount options are the installed system's: `ro` or `noexec` would stop the install itself.
         let (partition, format) = (placed.partition.clone(), placed.wanted.format);
-        Some(Op::new(Act::Mount { partition, format, path, options: Vec::new() }, reason))
+        // Only a switch into the root keeps these mounts; options such as `noexec` would but hinder the install.
+        let kept = inputs.nii.install.after == After::SwitchRoot;
+        let options = if kept { placed.mount_options() } else { Vec::new() };
+        Some(Op::new(Act::Mount { partition, format, path, options }, reason))
     });
     mkfs.chain(mounts).collect()
 }
@@ -88,17 +112,12 @@ pub(crate) fn fstab(placed: &[Placed<'_>]) -> String {
     let mut text = "# /etc/fstab: written by camphor from the node's NII.\n".to_owned();
     for placed in placed {
         let wanted = placed.wanted;
-        let (mount, default) = match (&wanted.mount, wanted.format) {
-            (_, Format::Swap) => ("none", "sw"),
-            // FAT has no owners: nobody but root has business on the ESP.
-            (Some(mount), Format::Vfat) => (mount.as_str(), "umask=0077"),
-            (Some(mount), _) => (mount.as_str(), "defaults"),
+        let mount = match (&wanted.mount, wanted.format) {
+            (_, Format::Swap) => "none",
+            (Some(mount), _) => mount.as_str(),
             (None, _) => continue,
         };
-        let options = match wanted.mount_options.as_slice() {
-            [] => default.to_owned(),
-            options => options.join(","),
-        };
+        let options = placed.options().join(",");
         // fsck.xfs does nothing; the root goes first.
         let pass = match (wanted.format, mount) {
             (Format::Swap | Format::Xfs, _) => 0,

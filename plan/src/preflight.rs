@@ -29,11 +29,13 @@ pub(crate) fn common(inputs: &Inputs<'_>, out: &mut Vec<Finding>) {
             format!("image `{}` is for {}, this machine is {}", manifest.name, manifest.arch, facts.arch);
         out.push(Finding::error("image", message));
     }
-    if !matches!(manifest.payload, Payload::TarZst | Payload::TarGz) {
-        out.push(Finding::error(
-            "image",
-            format!("image `{}` is no tar archive: it cannot be unpacked", manifest.name),
-        ));
+    // The only payload that `image` unpacks.
+    if manifest.payload != Payload::TarZst {
+        let message = format!(
+            "image `{}` is no tar.zst archive, and nodes unpack nothing else; import it again",
+            manifest.name
+        );
+        out.push(Finding::error("image", message));
     }
     if nii.image.is_none() {
         out.push(Finding::error("image", "is missing"));

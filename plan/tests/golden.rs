@@ -1,18 +1,46 @@
 //! Golden files: machine + image + NII -> the whole plan, as `--plan` prints it, and every file's text.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "test support")]
+
 mod support;
 
+use plan::{Act, Op, Plan};
 use serde_json::json;
 use support::{GIB, bios, debian, disk, diskless, dump, efi, rocky};
 
+/// What every golden plan of a disked node shows, after a look at its order.
+fn golden(plan: &Plan) -> String {
+    assert_bootable_last(plan);
+    dump(plan)
+}
+
+/// Sync, then what makes the disk bootable and nothing but that, then the commit.
+#[track_caller]
+fn assert_bootable_last(plan: &Plan) {
+    let is_loader = |op: &Op| match &op.act {
+        Act::Run { argv } => argv[0] == "grub-install" || argv[0] == "grub2-install",
+        Act::CopyFile { to, .. } => to.ends_with("/EFI/BOOT/BOOTX64.EFI"),
+        _ => false,
+    };
+    let ops = plan.ops("bootloader");
+    let first = ops.iter().position(is_loader).expect("something makes the disk bootable");
+    assert_eq!(ops[first - 1].act, Act::Sync, "before: {}", ops[first]);
+    assert!(ops[first - 1].guard.is_empty(), "a sync under a condition");
+    let writes = |op: &&Op| !is_loader(op) && !matches!(op.act, Act::Remove { .. });
+    assert_eq!(ops[first..].iter().find(writes), None, "after {}", ops[first]);
+    let others = plan.stages.iter().filter(|stage| stage.step != "bootloader");
+    assert!(!others.flat_map(|stage| &stage.ops).any(is_loader), "a loader outside of its step");
+    assert_eq!(plan.stages.last().unwrap().step, "commit");
+}
+
 #[test]
 fn bios_ext4_debian() {
-    insta::assert_snapshot!(dump(&bios().disked().unwrap()));
+    insta::assert_snapshot!(golden(&bios().disked().unwrap()));
 }
 
 #[test]
 fn uefi_xfs_debian_grub() {
-    insta::assert_snapshot!(dump(&efi().disked().unwrap()));
+    insta::assert_snapshot!(golden(&efi().disked().unwrap()));
 }
 
 #[test]
@@ -20,14 +48,14 @@ fn uefi_systemd_boot_kexec() {
     let mut case = efi();
     case.nii["boot"]["loader"] = json!("systemd-boot");
     case.nii["install"]["after"] = json!("kexec");
-    insta::assert_snapshot!(dump(&case.disked().unwrap()));
+    insta::assert_snapshot!(golden(&case.disked().unwrap()));
 }
 
 #[test]
 fn uefi_rocky() {
     let mut case = efi();
     case.manifest = rocky();
-    insta::assert_snapshot!(dump(&case.disked().unwrap()));
+    insta::assert_snapshot!(golden(&case.disked().unwrap()));
 }
 
 #[test]
@@ -35,7 +63,7 @@ fn bios_4kn_switch_root() {
     let mut case = bios();
     case.facts.disks[0].sector = 4096;
     case.nii["install"]["after"] = json!("switch-root");
-    insta::assert_snapshot!(dump(&case.disked().unwrap()));
+    insta::assert_snapshot!(golden(&case.disked().unwrap()));
 }
 
 /// Static addresses of both families on one interface, IPv6 only on the other; provided host keys.
@@ -79,6 +107,7 @@ fn several_disks_with_pick() {
         json!({"partition": "logs", "format": "ext4", "mount": "/var/log"}),
     ]);
     let plan = case.disked().unwrap();
+    assert_bootable_last(&plan);
     let tables: String =
         plan.ops("partition").iter().map(|op| format!("{op}\n    {}\n", op.reason)).collect();
     let format: String = plan.ops("format").iter().map(|op| format!("{op}\n")).collect();

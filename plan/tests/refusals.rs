@@ -238,10 +238,16 @@ fn diskless_with_storage() {
 }
 
 #[test]
-fn payloads_that_are_no_archives() {
-    let mut case = bios();
-    case.manifest.payload = nii::manifest::Payload::Squashfs;
-    refused(case.disked(), "image", &["no tar archive"]);
+fn payloads_that_nodes_do_not_unpack() {
+    use nii::manifest::Payload;
+    for payload in [Payload::TarGz, Payload::Squashfs, Payload::Erofs] {
+        for mut case in [bios(), diskless()] {
+            case.manifest.payload = payload;
+            let result =
+                if case.nii["install"]["type"] == "disked" { case.disked() } else { case.diskless() };
+            refused(result, "image", &["no tar.zst archive"]);
+        }
+    }
 }
 
 #[test]

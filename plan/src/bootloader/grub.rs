@@ -32,6 +32,9 @@ pub(super) fn ops(boot: &Boot<'_>) -> (Vec<Op>, Vec<Op>) {
     }
     if !is_debian(os) {
         ops.extend(redhat::config(boot));
+        if boot.disks.is_empty() {
+            ops.extend(redhat::beside_loader(boot));
+        }
     }
     let last = if boot.disks.is_empty() { efi(boot) } else { bios(boot) };
     (ops, last)

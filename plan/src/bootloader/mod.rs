@@ -1,4 +1,5 @@
-//! Boot loaders of the installed system: their configuration first, then labels, and last what firmware starts.
+//! Boot loaders of the installed system: their configuration first, then labels, and last, with all of that on the
+//! disk, what firmware starts.
 //!
 //! None of them touches the firmware's boot order: the network stays first, and firmware finds the loader at the
 //! removable-media path of the ESP or in the MBR.
@@ -67,6 +68,7 @@ pub(crate) fn ops(context: &Context<'_>, disks: &[Planned<'_>]) -> Vec<Op> {
         Loader::SystemdBoot => systemd_boot::ops(&boot),
     };
     ops.extend(selinux::ops(context));
+    ops.push(Op::new(Act::Sync, "what the loader starts must be on the disk before the loader is"));
     ops.extend(last);
     ops
 }

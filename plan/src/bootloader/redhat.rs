@@ -76,24 +76,33 @@ pub(super) fn config(boot: &Boot<'_>) -> Vec<Op> {
     ops
 }
 
-/// Copies of the vendor's loaders at the path that firmware starts, with a configuration that goes on to the menu.
-pub(super) fn loader(boot: &Boot<'_>) -> Vec<Op> {
+/// What the loader needs beside itself: the GRUB that shim starts, and a configuration that goes on to the menu.
+pub(super) fn beside_loader(boot: &Boot<'_>) -> Vec<Op> {
     let Some(filesystem) = boot.boot_filesystem() else { return Vec::new() };
-    let vendor = format!("{ESP}/EFI/{}", vendor(&boot.context.inputs.manifest.os));
-    let (grub, shim) = (grub_image(boot), format!("{vendor}/shimx64.efi"));
+    let vendor = vendor(&boot.context.inputs.manifest.os);
+    let grub = grub_image(boot);
     let stub = format!(
         "search --no-floppy --fs-uuid --set=dev {}\nset prefix=($dev){}\nexport prefix\nconfigfile $prefix/grub.cfg\n",
         filesystem_text(filesystem.wanted.format, filesystem.uuid),
         boot.loader_path("boot/grub2"),
     );
     let guard = Guard::has(&grub).and(GRUB2_MKCONFIG);
-    let copy = |from: &str, to: &str| Act::CopyFile { from: from.into(), to: format!("{ESP}/EFI/BOOT/{to}") };
-    let reason = "firmware starts the removable-media path; its boot order stays as it is";
-    vec![
-        file(&format!("{vendor}/grub.cfg"), stub.clone(), "the menu is in /boot").when(guard.clone()),
-        file(&format!("{ESP}/EFI/BOOT/grub.cfg"), stub, "the menu is in /boot").when(guard.clone()),
-        Op::new(copy(&grub, "grubx64.efi"), "shim starts the GRUB beside it").when(guard.clone()),
-        Op::new(copy(&shim, "BOOTX64.EFI"), reason).when(guard.clone().and(&shim)),
-        Op::new(copy(&grub, "BOOTX64.EFI"), reason).when(guard.but_not(&shim)),
-    ]
+    let menu = |directory: &str| {
+        file(&format!("{ESP}/EFI/{directory}/grub.cfg"), stub.clone(), "the menu is in /boot")
+    };
+    let copy = Act::CopyFile { from: grub, to: format!("{ESP}/EFI/BOOT/grubx64.efi") };
+    let ops = [menu(vendor), menu("BOOT"), Op::new(copy, "shim starts the GRUB beside it")];
+    ops.map(|op| op.when(guard.clone())).to_vec()
+}
+
+/// A copy of the vendor's loader at the path that firmware starts.
+pub(super) fn loader(boot: &Boot<'_>) -> Vec<Op> {
+    let grub = grub_image(boot);
+    let shim = format!("{ESP}/EFI/{}/shimx64.efi", vendor(&boot.context.inputs.manifest.os));
+    let guard = Guard::has(&grub).and(GRUB2_MKCONFIG);
+    let copy = |from: &str| {
+        let act = Act::CopyFile { from: from.into(), to: format!("{ESP}/EFI/BOOT/BOOTX64.EFI") };
+        Op::new(act, "firmware starts the removable-media path; its boot order stays as it is")
+    };
+    vec![copy(&shim).when(guard.clone().and(&shim)), copy(&grub).when(guard.but_not(&shim))]
 }

@@ -38,9 +38,7 @@ pub(super) fn ops(boot: &Boot<'_>) -> (Vec<Op>, Vec<Op>) {
     let copy = |to: &str, reason: &str| {
         Op::new(Act::CopyFile { from: LOADER.into(), to: format!("{esp}/EFI/{to}") }, reason)
     };
-    let last = vec![
-        copy("systemd/systemd-bootx64.efi", "where bootctl update looks"),
-        copy("BOOT/BOOTX64.EFI", "firmware starts the removable-media path; its boot order stays as it is"),
-    ];
-    (ops, last)
+    ops.push(copy("systemd/systemd-bootx64.efi", "where bootctl update looks"));
+    let reason = "firmware starts the removable-media path; its boot order stays as it is";
+    (ops, vec![copy("BOOT/BOOTX64.EFI", reason)])
 }

@@ -9,16 +9,28 @@ use crate::op::{Act, Content, Guard, Op};
 pub(super) fn ops(context: &Context<'_>, out: &mut Vec<Finding>) -> Vec<Op> {
     let nii = context.inputs.nii;
     let mut ops = host_keys(context, out);
-    if !nii.root.authorized_keys.is_empty() {
-        let keys = nii.root.authorized_keys.join("\n") + "\n";
-        let reason = format!("{} may log in as root", count(nii.root.authorized_keys.len(), "key"));
-        // sshd's StrictModes refuses keys that others could change.
-        ops.push(Op::new(Act::Mkdir { path: "root/.ssh".into(), mode: 0o700 }, reason.clone()));
-        ops.push(file_with_mode("root/.ssh/authorized_keys", Content::Text(keys), 0o600, reason));
-    }
+    ops.extend(authorized_keys(&nii.root.authorized_keys));
     let hash = nii.secrets.as_ref().and_then(|secrets| secrets.root_password_hash.clone());
     let reason = if hash.is_some() { "the NII's root password" } else { "the NII has no root password" };
     ops.push(Op::new(Act::SetPassword { user: "root".into(), hash }, reason));
+    ops
+}
+
+/// The NII's keys and no others: whoever had a key in the image is not meant by that.
+fn authorized_keys(keys: &[String]) -> Vec<Op> {
+    const FILE: &str = "root/.ssh/authorized_keys";
+    let remove = |path: String| Op::new(Act::Remove { path }, "the NII says who may log in as root");
+    // sshd reads this one, too.
+    let mut ops = vec![remove(format!("{FILE}2"))];
+    if keys.is_empty() {
+        ops.push(remove(FILE.into()));
+    } else {
+        let reason = format!("{} may log in as root", count(keys.len(), "key"));
+        let text = Content::Text(keys.join("\n") + "\n");
+        // sshd's StrictModes refuses keys that others could change.
+        ops.push(Op::new(Act::Mkdir { path: "root/.ssh".into(), mode: 0o700 }, reason.clone()));
+        ops.push(file_with_mode(FILE, text, 0o600, reason));
+    }
     ops
 }
 

@@ -10,12 +10,17 @@ mod network;
 pub(crate) mod selinux;
 
 use nii::Finding;
+use nii::v1::After;
 
 use crate::filesystems::{Placed, fstab};
 use crate::ids::{self, Kind};
 use crate::install::Inputs;
 use crate::network::{Found, find};
 use crate::op::{Act, Content, Op};
+
+/// The programs that the hand-off tries as the root's init; it has the same list.
+const INITS: &[&str] =
+    &["sbin/init", "usr/lib/systemd/systemd", "lib/systemd/systemd", "etc/init", "bin/init"];
 
 /// What the files are made from.
 pub(crate) struct Context<'a> {
@@ -60,9 +65,20 @@ pub(crate) fn run(argv: &[&str], reason: impl Into<String>) -> Op {
     Op::new(Act::Run { argv: argv.iter().map(ToString::to_string).collect() }, reason)
 }
 
+/// A switch into a root without an init could not be taken back, and comes after the commit.
+fn init(context: &Context<'_>) -> Option<Op> {
+    let switches = !context.is_disked() || context.inputs.nii.install.after == After::SwitchRoot;
+    let act = Act::Require {
+        any: INITS.iter().map(ToString::to_string).collect(),
+        missing: "the image has no init; install systemd-sysv (Debian) or systemd (Red Hat) in it".into(),
+    };
+    switches.then(|| Op::new(act, "the hand-off starts it"))
+}
+
 /// All ops of the step `configure`.
 pub(crate) fn ops(context: &Context<'_>, out: &mut Vec<Finding>) -> Vec<Op> {
-    let mut ops = vec![Op::new(Act::MountKernelFs, "programs of the image need /dev, /proc and /sys")];
+    let mut ops: Vec<Op> = init(context).into_iter().collect();
+    ops.push(Op::new(Act::MountKernelFs, "programs of the image need /dev, /proc and /sys"));
     ops.extend(identity::ops(context));
     ops.push(file("etc/fstab", fstab(context.placed), "the node's own file systems, by UUID"));
     ops.extend(network::ops(context));

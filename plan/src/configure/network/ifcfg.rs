@@ -2,12 +2,25 @@
 
 use nii::v1::{Family4, Family6};
 
-use super::{Context, search};
+use super::{Context, remove, search};
 use crate::configure::file;
 use crate::network::Found;
 use crate::op::Op;
 
 const DIRECTORY: &str = "etc/sysconfig/network-scripts";
+/// As initscripts ships it.
+const LOOPBACK: &str = "DEVICE=lo\nIPADDR=127.0.0.1\nNETMASK=255.0.0.0\nNETWORK=127.0.0.0\n\
+                        BROADCAST=127.255.255.255\nONBOOT=yes\nNAME=loopback\n";
+
+/// Removes all interfaces and their routes.
+pub(super) fn clear() -> Vec<Op> {
+    ["ifcfg-*", "route-*", "route6-*"].map(|files| remove(&format!("{DIRECTORY}/{files}"))).to_vec()
+}
+
+/// The one interface that is the same everywhere, which [`clear`] removed with the others.
+pub(super) fn loopback() -> Op {
+    file(&format!("{DIRECTORY}/ifcfg-lo"), LOOPBACK, "network-scripts set up the loopback interface by it")
+}
 
 pub(super) fn ops(context: &Context<'_>) -> Vec<Op> {
     let mut ops = Vec::new();

@@ -5,11 +5,13 @@
 
 use nii::v1::{Family4, Family6};
 
-use super::{Context, search};
+use super::{Context, remove, search};
 use crate::configure::file;
 use crate::network::Found;
 use crate::op::Op;
 
+/// The files that [`LOOPBACK`] includes.
+const INCLUDED: &str = "etc/network/interfaces.d/*";
 const LOOPBACK: &str = "# Written by camphor from the node's NII.\nsource /etc/network/interfaces.d/*\n\n\
                         auto lo\niface lo inet loopback\n";
 
@@ -18,7 +20,8 @@ pub(super) fn ops(context: &Context<'_>) -> Vec<Op> {
         let path = format!("etc/systemd/network/10-camphor-{}.link", found.label());
         file(&path, link(found), format!("ifupdown needs a name for {}", found.nic.mac))
     };
-    let mut ops: Vec<Op> = context.nics.iter().map(link).collect();
+    let mut ops = vec![remove(INCLUDED)];
+    ops.extend(context.nics.iter().map(link));
     let mut text = LOOPBACK.to_owned();
     text.extend(context.nics.iter().map(|found| stanzas(context, found)));
     ops.push(file("etc/network/interfaces", text, "ifupdown sets up the network"));
@@ -26,12 +29,9 @@ pub(super) fn ops(context: &Context<'_>) -> Vec<Op> {
 }
 
 /// ifupdown beside something else that sets up the network.
-pub(super) fn idle() -> Op {
-    file(
-        "etc/network/interfaces",
-        LOOPBACK,
-        "systemd-networkd sets up the network, and ifupdown must not, too",
-    )
+pub(super) fn idle() -> Vec<Op> {
+    let reason = "something else sets up the network, and ifupdown must not, too";
+    vec![remove(INCLUDED), file("etc/network/interfaces", LOOPBACK, reason)]
 }
 
 fn link(found: &Found<'_>) -> String {

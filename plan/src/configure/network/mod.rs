@@ -4,6 +4,9 @@
 //! systemd-networkd goes before ifupdown, although Debian has both: it needs no DHCP client beside it, which ifupdown only
 //! recommends and small images lack, and it matches by MAC address without giving the interfaces other names.
 //!
+//! What the image itself says about interfaces goes first: the address of the machine that it was made on must not come
+//! up on a node. A NII without interfaces leaves all of it alone.
+//!
 //! Interfaces are matched by MAC address everywhere: the initrd's kernel names need not be those that udev gives later.
 
 mod ifcfg;
@@ -44,14 +47,24 @@ pub(super) fn ops(context: &Context<'_>) -> Vec<Op> {
     let writers = [
         (true, networkmanager::ops(context), Guard::has(NETWORKMANAGER)),
         (true, networkd::ops(context), Guard::has(NETWORKD).but_not(NETWORKMANAGER).but_not(IFUP_REDHAT)),
-        (!is_redhat(os), vec![ifupdown::idle()], debian.clone().and(NETWORKD)),
+        // NetworkManager leaves alone what this file names, also where ifupdown itself is not installed.
+        (!is_redhat(os), ifupdown::idle(), Guard::has(NETWORKMANAGER).and(IFUP_DEBIAN)),
+        (!is_redhat(os), ifupdown::idle(), debian.clone().and(NETWORKD)),
         (!is_redhat(os), ifupdown::ops(context), debian.but_not(NETWORKD)),
+        // NetworkManager reads these, too, with network-scripts and without.
+        (!is_debian(os), ifcfg::clear(), Guard::default()),
+        (!is_debian(os), vec![ifcfg::loopback()], Guard::has(IFUP_REDHAT)),
         (!is_debian(os), ifcfg::ops(context), old.and(IFUP_REDHAT)),
     ];
     for (_, theirs, guard) in writers.into_iter().filter(|(possible, ..)| *possible) {
         ops.extend(theirs.into_iter().map(|op| op.when(guard.clone())));
     }
     ops
+}
+
+/// Removes files of the image that would set up interfaces its way.
+fn remove(path: &str) -> Op {
+    Op::new(Act::Remove { path: path.into() }, "the image's interfaces are those of its birthplace")
 }
 
 /// resolv.conf(5). systemd-resolved and resolvconf(8) make it themselves, and their links stay; NetworkManager replaces

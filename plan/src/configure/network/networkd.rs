@@ -2,7 +2,7 @@
 
 use nii::v1::{Family4, Family6};
 
-use super::{Context, search};
+use super::{Context, remove, search};
 use crate::configure::{file, run};
 use crate::network::Found;
 use crate::op::Op;
@@ -12,7 +12,8 @@ pub(super) fn ops(context: &Context<'_>) -> Vec<Op> {
         let path = format!("etc/systemd/network/10-camphor-{}.network", found.label());
         file(&path, network(context, found), format!("systemd-networkd sets up {}", found.nic.mac))
     };
-    let mut ops: Vec<Op> = context.nics.iter().map(one).collect();
+    let mut ops = vec![remove("etc/systemd/network/*.network")];
+    ops.extend(context.nics.iter().map(one));
     ops.push(run(&["systemctl", "enable", "systemd-networkd.service"], "nothing else sets up the network"));
     ops
 }

@@ -2,24 +2,25 @@
 
 use nii::v1::{Family4, Family6};
 
-use super::{Context, search, servers};
+use super::{Context, remove, search, servers};
 use crate::configure::file_with_mode;
 use crate::ids::{self, Kind};
 use crate::network::Found;
 use crate::op::{Content, Op};
 use crate::os::is_at_least;
 
+const DIRECTORY: &str = "etc/NetworkManager/system-connections";
 /// NetworkManager 1.20 and newer: it knows `method=disabled` for IPv6, which is an error to older ones.
 const DISABLES_IPV6: &[(&str, u32)] = &[("debian", 11), ("ubuntu", 20), ("rhel", 8), ("fedora", 31)];
 
 pub(super) fn ops(context: &Context<'_>) -> Vec<Op> {
     let one = |found: &Found<'_>| {
-        let path = format!("etc/NetworkManager/system-connections/camphor-{}.nmconnection", found.label());
+        let path = format!("{DIRECTORY}/camphor-{}.nmconnection", found.label());
         // It ignores files that others could read.
         let content = Content::Text(keyfile(context, found));
         file_with_mode(&path, content, 0o600, format!("NetworkManager sets up {}", found.nic.mac))
     };
-    context.nics.iter().map(one).collect()
+    [remove(&format!("{DIRECTORY}/*"))].into_iter().chain(context.nics.iter().map(one)).collect()
 }
 
 fn keyfile(context: &Context<'_>, found: &Found<'_>) -> String {
