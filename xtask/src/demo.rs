@@ -51,9 +51,11 @@ pub fn run() -> Result<()> {
     })
 }
 
-/// What a person wants to see of a console: not every line of the kernel.
+/// What a person wants to see of a console: not every line of the kernel (`[    2.674241] …`), but each step
+/// (`[ 7/13] …`).
 fn relay(line: &str) {
-    if !line.starts_with('[') && !line.trim().is_empty() {
+    let stamp = line.strip_prefix('[').and_then(|rest| rest.split_once(']')).map(|(stamp, _)| stamp);
+    if stamp.is_none_or(|stamp| stamp.contains('/')) && !line.trim().is_empty() {
         println!("  {NODE} | {line}");
     }
 }
