@@ -3,7 +3,7 @@
 //! The record in the camphor partition says whose install it is; the type of its root partition says whether it was
 //! committed. Writing both is [`plan::Act::WriteJournal`] and [`plan::Act::SetPartitionType`].
 
-use plan::facts::{Facts, JournalRecord};
+use plan::facts::{Disk, Facts, JournalRecord};
 use plan::journal::IN_PROGRESS;
 use uuid::Uuid;
 
@@ -18,25 +18,32 @@ pub enum State {
     Committed(JournalRecord),
 }
 
-/// The state of the install of `arming`. A record whose root partition is nowhere counts as in progress.
+/// The state of the install of `arming`. Earlier attempts may have gone to several disks: one whose own root is whole
+/// counts. A record whose root partition is not on its disk counts as in progress.
 pub fn state(facts: &Facts, arming: Uuid) -> State {
-    let mut records = facts.disks.iter().filter_map(|disk| disk.journal.as_ref());
-    let Some(record) = records.find(|record| record.arming == arming) else {
-        return State::None;
+    let is_whole = |disk: &&Disk| {
+        let (record, table) = (disk.journal.as_ref(), disk.table.as_ref());
+        let entries = table.map_or(&[][..], |table| &table.partitions);
+        let root = entries.iter().find(|entry| record.is_some_and(|record| entry.guid == record.root));
+        root.is_some_and(|root| root.kind != IN_PROGRESS)
     };
-    let mut entries =
-        facts.disks.iter().filter_map(|disk| disk.table.as_ref()).flat_map(|table| &table.partitions);
-    match entries.find(|entry| entry.guid == record.root) {
-        Some(root) if root.kind != IN_PROGRESS => State::Committed(record.clone()),
-        _ => State::InProgress(record.clone()),
+    let known: Vec<&Disk> = facts
+        .disks
+        .iter()
+        .filter(|disk| disk.journal.as_ref().is_some_and(|record| record.arming == arming))
+        .collect();
+    let record = |disk: &Disk| disk.journal.clone();
+    if let Some(record) = known.iter().copied().find(is_whole).and_then(record) {
+        return State::Committed(record);
     }
+    known.first().copied().and_then(record).map_or(State::None, State::InProgress)
 }
 
 #[cfg(test)]
 mod tests {
     use nii::digest::Digest;
     use nii::v1::PartitionType;
-    use plan::facts::{Disk, Firmware, Table, TableEntry};
+    use plan::facts::{Firmware, Table, TableEntry};
 
     use super::*;
 
@@ -92,6 +99,19 @@ mod tests {
         assert_eq!(state(&begun, ARMING), State::InProgress(record.clone()));
         assert_eq!(state(&facts(Some(PartitionType::Root.guid())), ARMING), State::Committed(record.clone()));
         assert_eq!(state(&facts(None), ARMING), State::InProgress(record));
+    }
+
+    #[test]
+    fn each_disk_speaks_for_itself() {
+        let (begun, whole) = (facts(Some(IN_PROGRESS)), facts(Some(PartitionType::Root.guid())));
+        // The first attempt was cut off, and the next one went to another disk.
+        let mut both = begun.clone();
+        both.disks.extend(whole.disks.clone());
+        assert!(matches!(state(&both, ARMING), State::Committed(_)));
+        // A root of that GUID on a disk without the record is not what the record is about.
+        let mut apart = begun;
+        apart.disks.insert(0, Disk { journal: None, ..whole.disks[0].clone() });
+        assert!(matches!(state(&apart, ARMING), State::InProgress(_)));
     }
 
     #[test]

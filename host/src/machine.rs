@@ -15,11 +15,17 @@ pub trait Machine {
     /// When the kernel's own files cannot be read. A disk that cannot be read is left out, and `watch` is told.
     fn facts(&mut self, watch: &mut dyn Watch) -> anyhow::Result<Facts>;
 
-    /// Fetches an image's manifest and checks it: signature, then digest. Nothing of the image is unpacked yet.
+    /// Fetches an image's manifest and checks it: signature, then digest. Nothing of the image is unpacked yet. A source
+    /// that fails is asked again for minutes; `watch` hears of it.
     ///
     /// # Errors
     /// When no source has it, or it is not what the digest and the image keys say.
-    fn manifest(&mut self, digest: Digest, sources: &[String]) -> anyhow::Result<Manifest>;
+    fn manifest(
+        &mut self,
+        digest: Digest,
+        sources: &[String],
+        watch: &mut dyn Watch,
+    ) -> anyhow::Result<Manifest>;
 
     /// Makes one change.
     ///

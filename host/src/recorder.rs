@@ -17,6 +17,8 @@ pub type Answer = Box<dyn FnMut(&Request) -> Result<Vec<u8>, FetchError> + Send>
 pub struct Recorder {
     /// What [`Machine::facts`] gives.
     pub facts: Facts,
+    /// What it gives from the reading of this index (from 0) on: hardware that comes up late.
+    pub late: Option<(usize, Facts)>,
     /// What [`Machine::manifest`] gives, by its digest.
     pub manifests: Vec<(Digest, Manifest)>,
     /// The ops that were applied, in order; one that failed is the last.
@@ -26,6 +28,7 @@ pub struct Recorder {
     /// Fail the op of this index (from 0) with this errno.
     pub fail_at: Option<(usize, i32)>,
     answers: Vec<(String, Answer)>,
+    readings: usize,
 }
 
 impl Recorder {
@@ -33,11 +36,13 @@ impl Recorder {
     pub fn new(facts: Facts) -> Self {
         Self {
             facts,
+            late: None,
             manifests: Vec::new(),
             ops: Vec::new(),
             fetched: Vec::new(),
             fail_at: None,
             answers: Vec::new(),
+            readings: 0,
         }
     }
 
@@ -62,10 +67,19 @@ impl Recorder {
 
 impl Machine for Recorder {
     fn facts(&mut self, _watch: &mut dyn Watch) -> anyhow::Result<Facts> {
+        if let Some((_, late)) = self.late.take_if(|(from, _)| *from == self.readings) {
+            self.facts = late;
+        }
+        self.readings += 1;
         Ok(self.facts.clone())
     }
 
-    fn manifest(&mut self, digest: Digest, _sources: &[String]) -> anyhow::Result<Manifest> {
+    fn manifest(
+        &mut self,
+        digest: Digest,
+        _sources: &[String],
+        _watch: &mut dyn Watch,
+    ) -> anyhow::Result<Manifest> {
         let found = self.manifests.iter().find(|(known, _)| *known == digest);
         found
             .map(|(_, manifest)| manifest.clone())

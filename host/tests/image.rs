@@ -64,7 +64,7 @@ impl Store {
         for act in acts {
             machine.apply(&Op::new(act, "test"), &mut watch)?;
         }
-        assert_eq!(machine.manifest(self.digest, &sources).unwrap().name, "test");
+        assert_eq!(machine.manifest(self.digest, &sources, &mut watch).unwrap().name, "test");
         for name in ["a", "b", "c", "etc/os-release"] {
             let wanted = fs::read(self.directory.path().join("tree").join(name)).unwrap();
             assert!(fs::read(target.path().join(name)).unwrap() == wanted, "{name} differs");
@@ -104,6 +104,17 @@ fn what_passes_is_tried_again() {
         _ => Fault::None,
     });
     store.unpack(&[&shaky.url]).unwrap();
+}
+
+#[test]
+fn whoever_waits_for_the_manifest_says_so() {
+    let store = Store::new();
+    let late = server(&store.files(), |_, number| if number == 0 { Fault::Status(503) } else { Fault::None });
+    let target = Target::new();
+    let mut machine = machine_obeying(target.path(), vec![store.key.public().line()]);
+    let mut watch = Kept::default();
+    machine.manifest(store.digest, std::slice::from_ref(&late.url), &mut watch).unwrap();
+    assert!(watch.lines.iter().any(|line| line.contains("asking again in a moment")), "{:?}", watch.lines);
 }
 
 #[test]

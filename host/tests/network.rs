@@ -64,6 +64,11 @@ fn isolated(body: impl FnOnce() + Send + 'static) {
 
 /// Two cables, n0 and n1, into a namespace with a DHCP server on the second one's far end.
 fn cables() -> [Reaped; 2] {
+    cables_to("10.99.0.254")
+}
+
+/// The same, where the server names this router.
+fn cables_to(router: &str) -> [Reaped; 2] {
     let far = Reaped(command("unshare --net cat").stdin(Stdio::piped()).spawn().unwrap());
     let pid = far.0.id();
     // The namespace is there once it is not ours any more.
@@ -78,7 +83,7 @@ fn cables() -> [Reaped; 2] {
     run(&format!("nsenter --net=/proc/{pid}/ns/net ip address add 10.99.0.1/24 dev f1"));
     let server = command(&format!(
         "nsenter --net=/proc/{pid}/ns/net dnsmasq --keep-in-foreground --conf-file=/dev/null --port=0 --user=root \
-         --interface=f1 --dhcp-range=10.99.0.50,10.99.0.60,255.255.255.0,1h --dhcp-option=3,10.99.0.254 \
+         --interface=f1 --dhcp-range=10.99.0.50,10.99.0.60,255.255.255.0,1h --dhcp-option=3,{router} \
          --dhcp-option=6,10.99.0.253 --leasefile-ro --no-ping --pid-file= --log-facility=/dev/null"
     ));
     let mut server = server;
@@ -135,6 +140,42 @@ fn configuring_twice_is_configuring_once() {
             assert!(before.contains(part), "{part} is not in {before}");
         }
         assert_eq!(Link::find("n0").unwrap().mtu(), Some(1400));
+    });
+}
+
+#[test]
+fn a_router_elsewhere_is_no_failure() {
+    isolated(|| {
+        let _cables = cables_to("10.98.0.1");
+        let (mut network, mut log) = (Network::default(), Log::default());
+        network.first(Some("02:00:00:00:00:11"), &mut log).unwrap();
+        assert!(log.0.iter().any(|line| line.starts_with("the router 10.98.0.1 is not in")), "{:?}", log.0);
+        assert!(run("ip -o address show dev n1").contains("10.99.0."));
+        assert!(!run("ip route").contains("default"));
+    });
+}
+
+#[test]
+fn a_cleared_link_is_as_it_was() {
+    isolated(|| {
+        let _cables = cables();
+        let wanted = Wanted {
+            name: "n0",
+            mtu: None,
+            addresses: &[
+                ("10.7.0.9".parse().unwrap(), 16),
+                ("10.9.0.9".parse().unwrap(), 16),
+                ("fd00::9".parse().unwrap(), 64),
+            ],
+            routes: &[("0.0.0.0".parse().unwrap(), 0, "10.7.0.1".parse().unwrap())],
+            dhcp: false,
+        };
+        Network::default().configure(&wanted, &mut Log::default()).unwrap();
+        Link::find("n0").unwrap().clear().unwrap();
+        assert_eq!(run("ip -o address show dev n0") + &run("ip route"), "");
+        assert!(!run("ip link show dev n0").contains("UP"));
+        // Once more is fine.
+        Link::find("n0").unwrap().clear().unwrap();
     });
 }
 

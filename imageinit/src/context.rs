@@ -45,6 +45,8 @@ pub struct Ctx {
     pub nii: Option<Nii>,
     /// From `preflight` on, unless the install was committed before.
     pub job: Option<Job>,
+    /// How to wait; tests do not.
+    pub sleep: fn(Duration),
     /// When the run began.
     pub began: Instant,
     /// How long `unpack` took.

@@ -35,7 +35,12 @@ pub enum Outcome {
         policy: OnFailure,
     },
     /// All steps are done.
-    Done(HandOff),
+    Done {
+        /// What follows.
+        hand_off: HandOff,
+        /// What the NII wants if that fails.
+        policy: OnFailure,
+    },
 }
 
 /// What follows a good run.

@@ -22,7 +22,7 @@ use nii::v1::OnFailure;
 use crate::cmdline::Options;
 use crate::context::Ctx;
 use crate::observers::{Marker, Policy, Reports, Screen, policy};
-use crate::outcome::{self, HandOff, Outcome};
+use crate::outcome::{self, Outcome};
 use crate::steps::STEPS;
 
 /// How long a failed node tries to tell the head node before it shows its screen.
@@ -30,10 +30,13 @@ const REPORT_FAILURE: Duration = Duration::from_secs(10);
 
 /// Runs the steps to their end.
 pub fn run() -> ExitCode {
-    let ended = prepare().map_err(early_failure).and_then(|(mut ctx, policy)| carry_out(&mut ctx, &policy));
-    let (outcome, code) = match ended {
-        Ok(hand_off) => (Outcome::Done(hand_off), ExitCode::SUCCESS),
-        Err(outcome) => (outcome, ExitCode::FAILURE),
+    let outcome = match prepare() {
+        Ok((mut ctx, policy)) => carry_out(&mut ctx, &policy),
+        Err(error) => early_failure(&error),
+    };
+    let code = match outcome {
+        Outcome::Done { .. } => ExitCode::SUCCESS,
+        _ => ExitCode::FAILURE,
     };
     match outcome.store(Path::new(outcome::PATH)) {
         Ok(()) => code,
@@ -45,8 +48,8 @@ pub fn run() -> ExitCode {
 }
 
 /// Before there is a step to blame.
-fn early_failure(error: anyhow::Error) -> Outcome {
-    let failure = Tracker::new(Vec::new()).failure(&error);
+fn early_failure(error: &anyhow::Error) -> Outcome {
+    let failure = Tracker::new(Vec::new()).failure(error);
     Outcome::Failed { failure: Failure { step: "start".to_owned(), ..failure }, policy: OnFailure::default() }
 }
 
@@ -79,6 +82,7 @@ fn prepare() -> Result<(Ctx, Policy)> {
         session: None,
         nii: None,
         job: None,
+        sleep: std::thread::sleep,
         began: Instant::now(),
         unpacked_in: Duration::ZERO,
         committed: false,
@@ -93,22 +97,31 @@ fn read_trust() -> Result<Trust> {
     serde_json::from_slice(&text).with_context(|| format!("reading {}", trust::PATH))
 }
 
-/// Runs the steps; what the supervisor is to do.
-fn carry_out(ctx: &mut Ctx, on_failure: &Policy) -> Result<HandOff, Outcome> {
+/// Runs the steps; what the supervisor is to know.
+fn carry_out(ctx: &mut Ctx, on_failure: &Policy) -> Outcome {
     let tracker = ctx.tracker.clone();
     let reporter = ctx.reporter.clone();
-    let overdue = move |_: &Failure| {
+    let overdue = |failure: &Failure| {
+        // An observer that hangs may have kept the marker from it.
+        leave_word(&Outcome::Failed { failure: failure.clone(), policy: policy(on_failure) });
         reporter.flush(REPORT_FAILURE);
         std::process::exit(EXIT_OVERDUE);
     };
     match runner::run(STEPS, ctx, &tracker, &overdue) {
-        Ok(()) => Ok(ctx.hand_off()),
+        Ok(()) => Outcome::Done { hand_off: ctx.hand_off(), policy: policy(on_failure) },
         Err(failure) => {
             if ctx.session.is_some() && !ctx.reporter.flush(REPORT_FAILURE) {
                 crate::observers::say("camphor: warning: the head node could not be told of the failure");
             }
-            Err(Outcome::Failed { failure, policy: policy(on_failure) })
+            Outcome::Failed { failure, policy: policy(on_failure) }
         }
+    }
+}
+
+/// For the supervisor, before a process that may not end.
+fn leave_word(outcome: &Outcome) {
+    if let Err(error) = outcome.store(Path::new(outcome::PATH)) {
+        eprintln!("imageinit: {error:#}");
     }
 }
 
@@ -119,10 +132,7 @@ fn report_panics(ctx: &Ctx, on_failure: &Policy) {
         let message = panic.to_string().replace('\n', " ");
         let error = anyhow!("{message}").context("a defect of camphor; please report it");
         let failure = tracker.failure(&error);
-        let outcome = Outcome::Failed { failure: failure.clone(), policy: policy(&on_failure) };
-        if let Err(error) = outcome.store(Path::new(outcome::PATH)) {
-            eprintln!("imageinit: {error:#}");
-        }
+        leave_word(&Outcome::Failed { failure: failure.clone(), policy: policy(&on_failure) });
         reporter.report(nii::event::Body::Failed(failure));
         reporter.flush(REPORT_FAILURE);
         std::process::exit(101);

@@ -24,9 +24,7 @@ use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
-use image::Image;
 use image::sign::PublicKey;
-use image::source::Patience;
 use nii::digest::Digest;
 use nii::manifest::Manifest;
 use nii::secret::Secret;
@@ -262,10 +260,13 @@ impl Machine for Linux {
         Ok(facts)
     }
 
-    fn manifest(&mut self, digest: Digest, sources: &[String]) -> anyhow::Result<Manifest> {
-        let source = Sources::new(self.http.clone(), sources);
-        let image = Image::open(&source, &self.keys, digest, Patience::default())?;
-        Ok(image.manifest().clone())
+    fn manifest(
+        &mut self,
+        digest: Digest,
+        sources: &[String],
+        watch: &mut dyn Watch,
+    ) -> anyhow::Result<Manifest> {
+        unpack::manifest(Sources::new(self.http.clone(), sources), &self.keys, digest, watch)
     }
 
     fn apply(&mut self, op: &Op, watch: &mut dyn Watch) -> Result<Applied, ApplyError> {

@@ -57,6 +57,17 @@ impl Link {
         netlink::set_up(self.index).with_context(|| format!("setting {} up", self.name))
     }
 
+    /// Takes its addresses and routes away and sets it down: as it was before anybody configured it.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn clear(&self) -> Result<()> {
+        while netlink::remove_address(self.index)
+            .with_context(|| format!("taking the addresses of {} away", self.name))?
+        {}
+        netlink::set_down(self.index).with_context(|| format!("setting {} down", self.name))
+    }
+
     /// Whether it has a carrier; false while it is down.
     pub fn carrier(&self) -> bool {
         fs::read_to_string(Path::new(SYS).join(&self.name).join("carrier"))

@@ -24,6 +24,7 @@ const HEADER: usize = 16;
 // linux/rtnetlink.h, linux/if_link.h, linux/if_addr.h, linux/if.h
 const RTM_NEWLINK: u16 = 16;
 const RTM_NEWADDR: u16 = 20;
+const RTM_DELADDR: u16 = 21;
 const RTM_NEWROUTE: u16 = 24;
 const IFLA_MTU: u16 = 4;
 const IFA_ADDRESS: u16 = 1;
@@ -119,6 +120,30 @@ fn link_message(index: u32, flags: u32, change: u32) -> Message {
 /// The kernel's.
 pub fn set_up(index: u32) -> Result<(), Errno> {
     link_message(index, IFF_UP, IFF_UP).send()
+}
+
+/// Sets an interface down; its routes and its IPv6 addresses go with it.
+///
+/// # Errors
+/// The kernel's.
+pub fn set_down(index: u32) -> Result<(), Errno> {
+    link_message(index, 0, IFF_UP).send()
+}
+
+/// Takes one IPv4 address of an interface away, whichever it is; false if it has none.
+///
+/// # Errors
+/// The kernel's.
+pub fn remove_address(index: u32) -> Result<bool, Errno> {
+    let mut body = vec![AF_INET, 0, 0, 0];
+    body.extend_from_slice(&index.to_ne_bytes());
+    // Without an attribute that says which, inet_rtm_deladdr takes the first.
+    match Message::new(RTM_DELADDR, 0, &body).send() {
+        Ok(()) => Ok(true),
+        // No more addresses, or an interface that can have none.
+        Err(Errno::ADDRNOTAVAIL | Errno::NODEV) => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 /// Sets an interface's MTU.

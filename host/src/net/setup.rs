@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use plan::facts::Lease;
+use rustix::io::Errno;
 
 use super::dhcp::{DhcpClient, Mozim};
 use super::links::{self, Link};
@@ -153,8 +154,15 @@ impl Network {
         netlink::add_address(link.index, (*address).into(), *prefix)
             .with_context(|| format!("giving {} the address {address}/{prefix}", link.name))?;
         if let Some(gateway) = gateway {
-            netlink::add_route(link.index, Ipv4Addr::UNSPECIFIED.into(), 0, (*gateway).into())
-                .with_context(|| format!("adding the default route via {gateway} on {}", link.name))?;
+            match netlink::add_route(link.index, Ipv4Addr::UNSPECIFIED.into(), 0, (*gateway).into()) {
+                // The head node may well be on the same network.
+                Err(Errno::NETUNREACH) => watch.log(&format!(
+                    "the router {gateway} is not in the network {address}/{prefix} of {}: going on without a default route; mend the DHCP server's `router` option",
+                    link.name
+                )),
+                added => added
+                    .with_context(|| format!("adding the default route via {gateway} on {}", link.name))?,
+            }
         }
         if !dns.is_empty() {
             let servers: Vec<IpAddr> = dns.iter().map(|server| (*server).into()).collect();

@@ -18,7 +18,7 @@ use host::net::head::Head;
 use host::net::http::Exchange;
 use host::recorder::Recorder;
 use host::{Applied, ApplyError, FetchError, Machine, Note, Observer, Request, Tracker, Watch, runner};
-use plan::facts::{Facts, JournalRecord, Table, TableEntry};
+use plan::facts::{Disk, Facts, JournalRecord, Table, TableEntry};
 use plan::{Act, Op};
 use serde_json::value::RawValue;
 use uuid::Uuid;
@@ -46,8 +46,13 @@ impl Machine for Shared {
     fn facts(&mut self, watch: &mut dyn Watch) -> anyhow::Result<Facts> {
         self.0.lock().unwrap().facts(watch)
     }
-    fn manifest(&mut self, digest: Digest, sources: &[String]) -> anyhow::Result<Manifest> {
-        self.0.lock().unwrap().manifest(digest, sources)
+    fn manifest(
+        &mut self,
+        digest: Digest,
+        sources: &[String],
+        watch: &mut dyn Watch,
+    ) -> anyhow::Result<Manifest> {
+        self.0.lock().unwrap().manifest(digest, sources, watch)
     }
     fn apply(&mut self, op: &Op, watch: &mut dyn Watch) -> Result<Applied, ApplyError> {
         self.0.lock().unwrap().apply(op, watch)
@@ -170,6 +175,7 @@ fn run(recorder: Recorder) -> Run {
         session: None,
         nii: None,
         job: None,
+        sleep: |_| (),
         began: Instant::now(),
         unpacked_in: Duration::ZERO,
         committed: false,
@@ -260,11 +266,10 @@ fn no_secret_in(run: &Run) {
     }
 }
 
-#[test]
-fn a_committed_install_is_only_reported() {
+/// What an attempt leaves on a disk once it committed.
+fn commit_on(disk: &mut Disk, image: Digest) {
     let root = Uuid::from_u128(9);
-    let mut facts = facts();
-    facts.disks[0].table = Some(Table {
+    disk.table = Some(Table {
         guid: Uuid::from_u128(10),
         partitions: vec![TableEntry {
             number: 3,
@@ -275,14 +280,70 @@ fn a_committed_install_is_only_reported() {
             label: "root".into(),
         }],
     });
-    facts.disks[0].journal = Some(JournalRecord {
+    disk.journal = Some(JournalRecord {
         version: 1,
         node: "n001".into(),
         arming: ARMING,
         attempt: Uuid::from_u128(11),
         root,
-        image: Digest([0; 32]),
+        image,
     });
+}
+
+fn is_table(op: &&Op) -> bool {
+    matches!(op.act, Act::WriteTable { .. })
+}
+
+#[test]
+fn a_committed_install_of_another_image_is_done_again() {
+    let mut facts = facts();
+    commit_on(&mut facts.disks[0], Digest([1; 32]));
+    let run = run(recorder(DISKED, facts));
+    run.result.unwrap();
+    assert!(run.ops.iter().find(is_table).is_some());
+    assert!(run.lines.iter().any(|line| line.contains("installing again")), "{:?}", run.lines);
+}
+
+#[test]
+fn a_disk_that_an_earlier_attempt_wrote_must_not_stay_beside() {
+    // The same installs once to this disk and, with another enumeration, once to that one.
+    let first = run(recorder(DISKED, facts()));
+    let Some(Act::WriteTable { table, .. }) = first.ops.iter().find(is_table).map(|op| op.act.clone()) else {
+        panic!("an install writes a table");
+    };
+    let mut facts = facts();
+    let other = Disk { path: "/dev/vdb".into(), serial: Some("S-vdb".into()), ..facts.disks[0].clone() };
+    facts.disks.push(Disk { table: Some(table), ..other });
+    let system = "\"name\": \"system\",";
+    let picking = DISKED.replace(system, &format!("{system} \"select\": {{\"pick\": \"first\"}},"));
+    let run = run(recorder(picking.leak(), facts));
+    let cause = run.result.unwrap_err().cause.join("\n");
+    assert!(cause.contains("went to /dev/vdb (serial S-vdb)") && cause.contains("Wipe /dev/vdb"), "{cause}");
+    assert_eq!(run.ops.iter().find(is_table), None);
+}
+
+#[test]
+fn slow_disks_are_waited_for() {
+    let none = Facts { disks: Vec::new(), ..facts() };
+    let mut late = recorder(DISKED, none.clone());
+    late.late = Some((6, facts()));
+    let run = run_and_count(late, "waiting up to 30 s for disks");
+    run.result.unwrap();
+    let refused = run_and_count(recorder(DISKED, none), "waiting up to 30 s for disks");
+    assert!(refused.result.unwrap_err().cause.join("\n").contains("no disk that the kernel sees"));
+}
+
+/// A run that says this exactly once.
+fn run_and_count(recorder: Recorder, wanted: &str) -> Run {
+    let run = run(recorder);
+    assert_eq!(run.lines.iter().filter(|line| line.contains(wanted)).count(), 1, "{:?}", run.lines);
+    run
+}
+
+#[test]
+fn a_committed_install_is_only_reported() {
+    let mut facts = facts();
+    commit_on(&mut facts.disks[0], Digest([0; 32]));
     let run = run(recorder(DISKED, facts));
     assert_eq!(run.result.unwrap(), HandOff::Reboot);
     let touching = |op: &&Op| {

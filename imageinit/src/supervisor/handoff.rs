@@ -6,9 +6,11 @@ use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::Command;
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow, bail};
+use host::net::links;
 use nii::event::Failure;
 use plan::op::NEW_ROOT;
 use rustix::fs::{FsWord, statfs, sync};
@@ -26,6 +28,8 @@ const INITS: &[&str] =
 const MOVED: &[&str] = &["/dev", "/proc", "/sys", "/run"];
 /// How long ended processes may take to be gone.
 const REAP_PATIENCE: Duration = Duration::from_secs(2);
+/// How long writing out may take before a reboot; a dead disk takes nothing for ever.
+const WRITE_OUT_PATIENCE: Duration = Duration::from_secs(60);
 // linux/magic.h
 const RAMFS_MAGIC: FsWord = 0x8584_58f6;
 const TMPFS_MAGIC: FsWord = 0x0102_1994;
@@ -39,10 +43,10 @@ pub fn run(hand_off: HandOff, console: &mut Console) -> Failure {
         HandOff::SwitchRoot => "camphor: switching to the new root",
     });
     let error = match hand_off {
-        HandOff::SwitchRoot => switch_root(),
-        HandOff::Reboot => leave(RebootCommand::Restart),
-        HandOff::Poweroff => leave(RebootCommand::PowerOff),
-        HandOff::Kexec => leave(RebootCommand::Kexec),
+        HandOff::SwitchRoot => switch_root(console),
+        HandOff::Reboot => leave(RebootCommand::Restart, console),
+        HandOff::Poweroff => leave(RebootCommand::PowerOff, console),
+        HandOff::Kexec => leave(RebootCommand::Kexec, console),
     };
     let cause = match error {
         Ok(never) => match never {},
@@ -61,8 +65,28 @@ pub fn end(hand_off: HandOff, console: &mut Console) -> ! {
 }
 
 /// What is mounted is written out and let go first; a target that is busy keeps its journal's promise.
-fn leave(command: RebootCommand) -> Result<Infallible> {
+fn leave(command: RebootCommand, console: &mut Console) -> Result<Infallible> {
     kill_all();
+    if !is_done_within(WRITE_OUT_PATIENCE, write_out) {
+        let seconds = WRITE_OUT_PATIENCE.as_secs();
+        console
+            .say(&format!("camphor: warning: a disk did not take everything within {seconds} s; going on"));
+    }
+    reboot(command).context("asking the kernel to end")?;
+    bail!("the kernel did not end");
+}
+
+/// Does it on a thread of its own, which may hang in the kernel without stopping this one; whether it was done in time.
+fn is_done_within(patience: Duration, work: impl FnOnce() + Send + 'static) -> bool {
+    let (done, wait) = mpsc::channel::<()>();
+    let thread = std::thread::Builder::new().spawn(move || {
+        work();
+        drop(done);
+    });
+    thread.is_ok() && wait.recv_timeout(patience) == Err(RecvTimeoutError::Disconnected)
+}
+
+fn write_out() {
     sync();
     let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
     let targets = mounts.lines().filter_map(|line| line.split(' ').nth(1));
@@ -72,12 +96,10 @@ fn leave(command: RebootCommand) -> Result<Infallible> {
         let _ = unmount(*target, UnmountFlags::empty());
     }
     sync();
-    reboot(command).context("asking the kernel to end")?;
-    bail!("the kernel did not end");
 }
 
 /// switch_root(8): moves the kernel's file systems over, frees the initrd's memory, and becomes the root's init.
-fn switch_root() -> Result<Infallible> {
+fn switch_root(console: &mut Console) -> Result<Infallible> {
     let root = Path::new(NEW_ROOT);
     // Not through links: an absolute one would lead to the initrd's files.
     let exists = |path: &&&str| fs::symlink_metadata(root.join(path.trim_start_matches('/'))).is_ok();
@@ -85,6 +107,7 @@ fn switch_root() -> Result<Infallible> {
         bail!("the new root has no init: none of {}", INITS.join(", "));
     }
     kill_all();
+    clear_network(console);
     for path in MOVED {
         let target = format!("{NEW_ROOT}{path}");
         // What the configuring of the root mounted there.
@@ -103,6 +126,14 @@ fn switch_root() -> Result<Infallible> {
         error = Command::new(init).args(std::env::args().skip(1)).exec().into();
     }
     Err(error).context("starting the new root's init")
+}
+
+/// The new root's network daemon finds the links as the kernel makes them, and not an address whose lease nobody renews.
+fn clear_network(console: &mut Console) {
+    let cleared = links::ethernet().and_then(|links| links.iter().try_for_each(|link| link.clear()));
+    if let Err(error) = cleared {
+        console.say(&format!("camphor: warning: {error:#}"));
+    }
 }
 
 /// Removes the initrd's files, which would hold their memory for ever; only if / is really in RAM.
@@ -141,5 +172,20 @@ fn kill_all() {
     let end = Instant::now() + REAP_PATIENCE;
     while wait(WaitOptions::NOHANG).is_ok() && Instant::now() < end {
         std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_hangs_is_left_behind() {
+        let (release, held) = mpsc::channel::<()>();
+        assert!(!is_done_within(Duration::from_millis(20), move || {
+            let _ = held.recv();
+        }));
+        drop(release);
+        assert!(is_done_within(Duration::from_secs(60), || ()));
     }
 }

@@ -1,14 +1,14 @@
 //! Starting the worker, passing on what it says, and reaping it and every orphan.
 
 use std::io::{PipeReader, Write as _};
-use std::os::unix::process::CommandExt as _;
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::process::{Pid, WaitOptions, WaitStatus, wait};
+use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, kill_process, wait};
 
 use super::console::{Console, timespec};
 use crate::outcome::{self, Outcome};
@@ -20,19 +20,24 @@ const REAP_EVERY: Duration = Duration::from_millis(200);
 const SILENCE: Duration = Duration::from_secs(20);
 /// A child of the worker's that outlives it may hold the pipe; its last words are worth this much.
 const LAST_WORDS: Duration = Duration::from_secs(1);
+/// Longer than a worker that failed takes to tell the head node. One that hangs in the kernel never ends.
+const AFTER_FAILURE: Duration = Duration::from_secs(15);
 
-/// How the worker ended.
-pub struct Ended(WaitStatus);
+/// How the worker ended; `None` if it failed and hangs.
+pub struct Ended(pub(super) Option<ExitStatus>);
 
 impl Ended {
     /// By itself, with status 0.
     pub fn good(&self) -> bool {
-        self.0.exit_status() == Some(0)
+        self.0.is_some_and(|status| status.success())
     }
 
     /// How, for a person.
     pub fn sentence(&self) -> String {
-        match (self.0.exit_status(), self.0.terminating_signal()) {
+        let Some(status) = &self.0 else {
+            return "the worker hangs in the kernel and was given up".to_owned();
+        };
+        match (status.code(), status.signal()) {
             (Some(host::runner::EXIT_OVERDUE), _) => {
                 "the worker was ended: its step outlived its deadline".to_owned()
             }
@@ -44,7 +49,7 @@ impl Ended {
 
     /// What to try.
     pub fn hint(&self) -> Option<String> {
-        let hint = match self.0.terminating_signal() {
+        let hint = match self.0.and_then(|status| status.signal()) {
             Some(9) => "SIGKILL mostly means out of memory: look at dmesg, give the node more RAM",
             Some(6) => "SIGABRT is a panic of camphor: its message is in the log lines; please report it",
             _ => return None,
@@ -75,23 +80,46 @@ pub fn run(token: &str, console: &mut Console) -> Result<Ended> {
     }
     let pid = Pid::from_child(&child);
     let ended = pump(&words, pid, console);
-    Ok(Ended(ended))
+    Ok(Ended(ended.map(|status| ExitStatus::from_raw(status.as_raw()))))
 }
 
-fn pump(words: &PipeReader, worker: Pid, console: &mut Console) -> WaitStatus {
+fn pump(words: &PipeReader, worker: Pid, console: &mut Console) -> Option<WaitStatus> {
     let mut ended: Option<(WaitStatus, Instant)> = None;
+    let mut farewell = Farewell::default();
     loop {
         let open = pass_on(words, console);
         if let Some(status) = reap(worker) {
             ended = Some((status, Instant::now()));
         }
         match ended {
-            Some((status, at)) if !open || at.elapsed() > LAST_WORDS => return status,
+            Some((status, at)) if !open || at.elapsed() > LAST_WORDS => return Some(status),
             None if !open => std::thread::sleep(REAP_EVERY),
             _ => {}
         }
+        if ended.is_none() && farewell.is_over(&Outcome::load(Path::new(outcome::PATH)), Instant::now()) {
+            console.say("camphor: the worker failed and does not end; going on without it");
+            // It dies when the kernel lets it go, if ever.
+            let _ = kill_process(worker, Signal::KILL);
+            return None;
+        }
         if ended.is_none() && console.said.elapsed() > SILENCE {
             console.say(&still_there());
+        }
+    }
+}
+
+/// The time between a worker's report of its failure and its end.
+#[derive(Default)]
+struct Farewell {
+    began: Option<Instant>,
+}
+
+impl Farewell {
+    /// Whether a worker that left this outcome had its time.
+    fn is_over(&mut self, outcome: &Result<Outcome>, now: Instant) -> bool {
+        match outcome {
+            Ok(Outcome::Failed { .. }) => now.duration_since(*self.began.get_or_insert(now)) > AFTER_FAILURE,
+            _ => false,
         }
     }
 }
@@ -131,5 +159,29 @@ fn still_there() -> String {
             format!("camphor: still at step {step}; nothing new for {seconds} s")
         }
         _ => format!("camphor: the worker runs; nothing new for {seconds} s"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use nii::event::Failure;
+    use nii::v1::OnFailure;
+
+    use super::*;
+
+    #[test]
+    fn a_worker_that_failed_and_hangs_is_given_up() {
+        let (policy, start) = (OnFailure::default(), Instant::now());
+        let after = |seconds| start + Duration::from_secs(seconds);
+        let running = Ok(Outcome::Running { step: "unpack".into(), policy });
+        let failure =
+            Failure { step: "unpack".into(), op: None, cause: Vec::new(), hint: None, log_tail: Vec::new() };
+        let failed = Ok(Outcome::Failed { failure, policy });
+        let mut farewell = Farewell::default();
+        assert!(!farewell.is_over(&running, after(0)));
+        assert!(!farewell.is_over(&running, after(7200)), "a slow step is no failure");
+        assert!(!farewell.is_over(&failed, after(7201)));
+        assert!(!farewell.is_over(&failed, after(7215)), "it may still tell the head node");
+        assert!(farewell.is_over(&failed, after(7217)));
     }
 }

@@ -61,7 +61,7 @@ impl Modules {
     pub fn try_load(&mut self, name: &str, watch: &mut dyn Watch) {
         for module in self.index.resolve(name) {
             if let Err(error) = self.load_closure(&module, "", watch) {
-                watch.log(&format!("{error:#}"));
+                remark(&error, watch);
             }
         }
     }
@@ -100,7 +100,7 @@ impl Modules {
                 Ok(()) => {
                     self.done.insert(wanted.name);
                 }
-                Err(error) if wanted.optional => watch.log(&format!("{error:#}")),
+                Err(error) if wanted.optional => remark(&error, watch),
                 Err(error) => return Err(error),
             }
         }
@@ -118,6 +118,14 @@ impl Modules {
             Err(Errno::NOENT) => Err(anyhow!("{} needs a symbol that the kernel has not got", wanted.name)),
             Err(error) => Err(error).with_context(|| format!("loading module {}", wanted.name)),
         }
+    }
+}
+
+/// Tells of a module that the machine may do without; not of one whose hardware is not there, which is how a driver
+/// for another CPU (crc32c_intel) answers everywhere else.
+fn remark(error: &anyhow::Error, watch: &mut dyn Watch) {
+    if error.downcast_ref() != Some(&Errno::NODEV) {
+        watch.log(&format!("{error:#}"));
     }
 }
 
@@ -182,6 +190,24 @@ mod tests {
     impl Watch for Silent {
         fn progress(&mut self, _: u64, _: u64) {}
         fn log(&mut self, _: &str) {}
+    }
+
+    #[derive(Default)]
+    struct Log(Vec<String>);
+    impl Watch for Log {
+        fn progress(&mut self, _: u64, _: u64) {}
+        fn log(&mut self, line: &str) {
+            self.0.push(line.to_owned());
+        }
+    }
+
+    #[test]
+    fn absent_hardware_is_no_news() {
+        let mut log = Log::default();
+        for errno in [Errno::NODEV, Errno::IO] {
+            remark(&anyhow::Error::new(errno).context("loading module crc32c_intel"), &mut log);
+        }
+        assert_eq!(log.0, ["loading module crc32c_intel: Input/output error (os error 5)"]);
     }
 
     #[test]
