@@ -70,7 +70,7 @@ impl<'a> Head<'a> {
     /// # Errors
     /// When the document is refused.
     pub fn armed_node(&self, name: &str, mac: &str, ip: &str, document: &str) -> Result<()> {
-        let file = self.scenario.logs.join("group.toml");
+        let file = self.scenario.scratch().join("group.toml");
         fs::write(&file, document).with_context(|| format!("writing {}", file.display()))?;
         self.cli(["group", "add", "nodes", "--file", &file.to_string_lossy()])?;
         self.cli(["node", "add", name, "--group", "nodes", "--mac", mac, "--ip", ip])?;

@@ -7,7 +7,7 @@ use tests::scenario;
 use tests::ssh::Key;
 use tests::vm::{Firmware, Spec, Vm, empty_disk};
 
-use crate::{INSTALL, PXE, inside};
+use crate::{BOOT, INSTALL, PXE, inside};
 
 #[test]
 fn image_bios_ext4() -> Result<()> {
@@ -29,7 +29,13 @@ fn reboots_alone(name: &str, firmware: Firmware, group: &Group, fstype: &str) ->
         let disk = empty_disk(scenario.scratch().join("disk"), 2000)?;
         let spec = Spec { firmware, disks: vec![disk], ..Spec::default() };
         let mut vm = Vm::start(&scenario.net, &spec, &scenario.logs)?;
-        vm.wait_reset(PXE + INSTALL)?;
+        vm.console.expect("camphor: imageinit", PXE)?;
+        if firmware == Firmware::Uefi {
+            // Where nothing answers, OVMF tries each of its five network entries for a minute before it turns to the disk.
+            vm.disk_first()?;
+        }
+        vm.console.expect("camphor: rebooting", INSTALL)?;
+        vm.wait_reset(BOOT)?;
         head.kill()?;
         head.expect_state(NODE, "installed")?;
         inside::log_in(&mut vm)?;

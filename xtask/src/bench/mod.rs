@@ -12,15 +12,15 @@ use crate::{build, setup};
 /// How many times each side runs.
 const PAIRS: usize = 5;
 
-/// Runs every comparison and prints one table.
+/// Runs every comparison and prints its table.
 pub fn run() -> Result<()> {
     setup::run()?;
     build::run()?;
-    let mut rows = Vec::new();
-    rows.extend(initrd::run()?);
-    rows.extend(unpack::run()?);
-    println!("\n{:<34}{:>12}{:>12}   ours/peer: min  median  max", "", "ours", "peer");
-    rows.iter().for_each(|row| println!("{row}"));
+    for comparison in [initrd::run, unpack::run] {
+        let rows = comparison()?;
+        println!("\n{:<34}{:>12}{:>12}   ours/peer: min  median  max", "", "ours", "peer");
+        rows.iter().for_each(|row| println!("{row}"));
+    }
     Ok(())
 }
 

@@ -60,11 +60,6 @@ struct Image {
     key: String,
 }
 
-/// Where the head node serves images.
-fn images() -> String {
-    format!("http://{HEAD}:8080/images")
-}
-
 impl Image {
     fn of(head: &Head<'_>, name: &str) -> Result<Self> {
         let shown = head.cli(["image", "show", name, "--output", "json"])?;
@@ -76,13 +71,18 @@ impl Image {
         Ok(Self { digest, key })
     }
 
+    /// Where the head node serves it.
+    fn url(&self) -> String {
+        format!("http://{HEAD}:8080/images/{}", self.digest)
+    }
+
     /// By us; returns the peak resident memory in KiB.
     fn unpack(&self, scenario: &Scenario) -> Result<u64> {
         let target = Tmpfs::mount(scenario.scratch().join("target"))?;
         let peak = scenario.logs.join("peak");
         let mut command = scenario.net.command("/usr/bin/time");
         command.args(["--format=%M", "--output"]).arg(&peak).arg(paths::program("imageinit")?);
-        command.args(["unpack", "--url", &images(), "--digest", &self.digest, "--key", &self.key]);
+        command.args(["unpack", "--url", &self.url(), "--digest", &self.digest, "--key", &self.key]);
         command.arg("--target").arg(&target.path);
         output(&mut command)?;
         let text = fs::read_to_string(&peak).with_context(|| format!("reading {}", peak.display()))?;
@@ -95,8 +95,7 @@ impl Image {
         let script = "curl --silent --show-error --fail \"$0/data.tar.zst\" | zstd -dc \
             | tar -x --xattrs --xattrs-include='*' --acls --numeric-owner -C \"$1\"";
         let mut command = scenario.net.command("bash");
-        let url = format!("{}/{}", images(), self.digest);
-        output(command.args(["-o", "pipefail", "-c", script, &url]).arg(&target.path)).map(drop)
+        output(command.args(["-o", "pipefail", "-c", script, &self.url()]).arg(&target.path)).map(drop)
     }
 }
 
