@@ -1,6 +1,7 @@
 //! One scenario: its folder of logs, its network, and what is said when it fails.
 
 use std::fs;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -56,14 +57,17 @@ pub fn run(name: &str, body: impl FnOnce(&Scenario) -> Result<()>) -> Result<()>
     if outcome.is_err() {
         explain(&scenario.logs);
     }
-    eprintln!("{name}: {:.1} s", started.elapsed().as_secs_f64());
+    // Not by eprintln!, which the test runner holds back when all is well.
+    let _ = writeln!(std::io::stderr(), "{name}: {:.1} s", started.elapsed().as_secs_f64());
     outcome
 }
 
 fn explain(logs: &Path) {
     let Ok(entries) = fs::read_dir(logs) else { return };
-    for path in entries.flatten().map(|entry| entry.path()).filter(|path| path.is_file()) {
-        let text = String::from_utf8_lossy(&fs::read(&path).unwrap_or_default()).into_owned();
+    let mut paths: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+    paths.sort();
+    for path in paths.iter().filter(|path| path.extension().is_some_and(|end| end == "log")) {
+        let text = String::from_utf8_lossy(&fs::read(path).unwrap_or_default()).into_owned();
         eprintln!("--- the last {TAIL} lines of {}\n{}", path.display(), tail(&text, TAIL));
     }
 }

@@ -34,17 +34,6 @@ pub enum Firmware {
     UefiPxe,
 }
 
-/// A kernel that QEMU starts itself, in place of the firmware's own choice.
-#[derive(Clone, Debug)]
-pub struct Kernel {
-    /// The bzImage.
-    pub image: PathBuf,
-    /// Its initrd.
-    pub initrd: PathBuf,
-    /// Its command line.
-    pub cmdline: String,
-}
-
 /// A machine to start. By default: BIOS, 768 MiB, no disk, the network first.
 #[derive(Clone, Debug)]
 pub struct Spec {
@@ -56,13 +45,11 @@ pub struct Spec {
     pub disks: Vec<PathBuf>,
     /// The network card's address.
     pub mac: String,
-    /// A kernel given to QEMU, else the network and then the first disk are tried.
-    pub kernel: Option<Kernel>,
 }
 
 impl Default for Spec {
     fn default() -> Self {
-        Self { firmware: Firmware::Bios, memory: 768, disks: Vec::new(), mac: MAC.to_owned(), kernel: None }
+        Self { firmware: Firmware::Bios, memory: 768, disks: Vec::new(), mac: MAC.to_owned() }
     }
 }
 
@@ -92,7 +79,7 @@ impl Vm {
         let tap = net.tap()?;
         command.args(["-netdev", &format!("tap,id=net0,ifname={tap},script=no,downscript=no")]);
         let rom = if spec.firmware == Firmware::UefiPxe { ",romfile=" } else { "" };
-        let card = format!("virtio-net-pci,id=card,netdev=net0,mac={},bootindex=1{rom}", spec.mac);
+        let card = format!("virtio-net-pci,id=card,netdev=net0,mac={},bootindex=0{rom}", spec.mac);
         command.args(["-device", &card]);
         command.args(["-chardev", &format!("socket,id=serial,path={}", serial.path.display())]);
         command.args(["-serial", "chardev:serial"]);
@@ -153,11 +140,6 @@ fn machine(spec: &Spec) -> Vec<OsString> {
         .map(OsString::from)
         .collect();
     args.extend(["-m".into(), spec.memory.to_string().into()]);
-    if let Some(kernel) = &spec.kernel {
-        args.extend(["-kernel".into(), kernel.image.clone().into()]);
-        args.extend(["-initrd".into(), kernel.initrd.clone().into()]);
-        args.extend(["-append".into(), kernel.cmdline.clone().into()]);
-    }
     args
 }
 
@@ -184,7 +166,7 @@ fn disks(spec: &Spec) -> Vec<OsString> {
             "-drive".into(),
             format!("if=none,id=disk{index},format=raw,cache=unsafe,discard=unmap,file={file}").into(),
             "-device".into(),
-            format!("virtio-blk-pci,drive=disk{index},serial=camphor{index},bootindex={}", index + 2).into(),
+            format!("virtio-blk-pci,drive=disk{index},serial=camphor{index},bootindex={}", index + 1).into(),
         ]);
     }
     args
