@@ -72,7 +72,7 @@ pub struct BuildArgs {
     pub tools_root: PathBuf,
 
     /// Groups of programs; replaces the default
-    #[arg(long, value_name = "SET", value_delimiter = ',', default_value = "ext4,xfs,vfat,swap,busybox")]
+    #[arg(long, value_name = "SET", value_delimiter = ',', default_value = "ext4,xfs,vfat,busybox")]
     pub tool_set: Vec<ToolSet>,
 
     /// Further kernel module; it must exist in this kernel

@@ -162,6 +162,11 @@ fn filesystems() {
         "storage.filesystems[5].mount",
         "not mounted",
     );
+    refused(
+        &[("/storage/filesystems/5/mkfs_options", json!(["-p", "4096"]))],
+        "storage.filesystems[5].mkfs_options",
+        "takes none",
+    );
     for option in ["", "a b", "a,b"] {
         refused(
             &[(&at("mount_options"), json!([option]))],

@@ -82,7 +82,9 @@ fn depth(path: &str) -> usize {
 pub(crate) fn ops(inputs: &Inputs<'_>, placed: &[Placed<'_>]) -> Vec<Op> {
     let mkfs = placed.iter().map(|placed| {
         let wanted = placed.wanted;
-        let version = inputs.facts.tool_versions.get(mkfs::tool(wanted.format)).map(String::as_str);
+        let version = mkfs::tool(wanted.format)
+            .and_then(|tool| inputs.facts.tool_versions.get(tool))
+            .map(String::as_str);
         let mut options = mkfs::options(wanted.format, &inputs.manifest.os, version);
         options.extend(wanted.mkfs_options.iter().cloned());
         let what = wanted.mount.as_deref().unwrap_or(wanted.format.name());
@@ -141,7 +143,8 @@ fn one(inputs: &Inputs<'_>, placed: &Placed<'_>, out: &mut Vec<Finding>) {
     /// mkfs.xfs refuses less, since 5.19.
     const XFS_MIN: u64 = 300 * MIB;
     let path = format!("storage.filesystems[{}].format", placed.index);
-    let (format, tool) = (placed.wanted.format, mkfs::tool(placed.wanted.format));
+    let format = placed.wanted.format;
+    let Some(tool) = mkfs::tool(format) else { return };
     if !inputs.facts.tools.iter().any(|known| known == tool) {
         let message = format!(
             "this initrd has no {tool}, which is to make {} on partition `{}`; build the initrd with it",

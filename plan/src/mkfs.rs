@@ -8,13 +8,13 @@ use crate::ids::filesystem_text;
 use crate::op::Act;
 use crate::os::{is_at_least, major_minor};
 
-/// The program that makes a format.
-pub fn tool(format: Format) -> &'static str {
+/// The program that makes a format; none for swap space, which is one page that `host` writes itself.
+pub fn tool(format: Format) -> Option<&'static str> {
     match format {
-        Format::Ext4 => "mkfs.ext4",
-        Format::Xfs => "mkfs.xfs",
-        Format::Vfat => "mkfs.vfat",
-        Format::Swap => "mkswap",
+        Format::Ext4 => Some("mkfs.ext4"),
+        Format::Xfs => Some("mkfs.xfs"),
+        Format::Vfat => Some("mkfs.vfat"),
+        Format::Swap => None,
     }
 }
 
@@ -81,19 +81,26 @@ pub(crate) fn options(format: Format, os: &Os, version: Option<&str>) -> Vec<Str
     }
 }
 
-/// The command line of an [`Act::Mkfs`]; `None` for any other act.
+/// The command line of an [`Act::Mkfs`]; `None` for any other act, and for a format without a [`tool`].
 pub fn argv(act: &Act) -> Option<Vec<String>> {
     let Act::Mkfs { partition, format, uuid, label, options } = act else { return None };
+    let program = tool(*format)?;
     let serial = filesystem_text(*format, *uuid).replace('-', "");
     let (fixed, label_flag): (Vec<String>, _) = match format {
         Format::Ext4 => (vec!["-F".into(), "-q".into(), "-U".into(), uuid.to_string()], "-L"),
         Format::Xfs => (vec!["-f".into(), "-q".into(), "-m".into(), format!("uuid={uuid}")], "-L"),
         Format::Vfat => (vec!["-i".into(), serial], "-n"),
-        Format::Swap => (vec!["-f".into(), "-U".into(), uuid.to_string()], "-L"),
+        Format::Swap => return None,
     };
     let label = label.iter().flat_map(|label| [label_flag.to_owned(), label.clone()]);
-    let program = std::iter::once(tool(*format).to_owned());
-    Some(program.chain(fixed).chain(label).chain(options.iter().cloned()).chain([partition.path()]).collect())
+    Some(
+        std::iter::once(program.to_owned())
+            .chain(fixed)
+            .chain(label)
+            .chain(options.iter().cloned())
+            .chain([partition.path()])
+            .collect(),
+    )
 }
 
 #[cfg(test)]
@@ -151,10 +158,6 @@ mod tests {
         );
         assert_eq!(line(Format::Xfs, None, &[]), format!("mkfs.xfs -f -q -m uuid={uuid} /dev/nvme0n1p2"));
         assert_eq!(line(Format::Vfat, Some("ESP"), &[]), "mkfs.vfat -i 1A2B3C4D -n ESP /dev/nvme0n1p2");
-        assert_eq!(
-            line(Format::Swap, Some("swap"), &[]),
-            format!("mkswap -f -U {uuid} -L swap /dev/nvme0n1p2")
-        );
         assert_eq!(argv(&Act::Sync), None);
     }
 }

@@ -33,7 +33,7 @@ use nii::v1::Format;
 use plan::op::{Content, Guard, NEW_ROOT, PartitionRef};
 use plan::{Act, Facts, Op};
 
-use self::disk::{record, table};
+use self::disk::{record, swap, table};
 use self::modules::Modules;
 use self::mounts::Mount;
 use self::root::{Owner, Root};
@@ -91,10 +91,12 @@ impl Linux {
             Act::WriteTable { disk, table } => table::write(Path::new(SYS), Path::new(disk), table),
             Act::WriteJournal { partition, record } => record::write(partition, record),
             Act::SetPartitionType { partition, kind } => table::set_kind(partition, *kind),
-            Act::Mkfs { partition, .. } => {
+            Act::Mkfs { partition, uuid, label, .. } => {
                 table::find(Path::new(SYS), partition)?;
-                let argv = plan::mkfs::argv(act).context("there is no mkfs for it")?;
-                processes::run(&argv, watch)
+                match plan::mkfs::argv(act) {
+                    Some(argv) => processes::run(&argv, watch),
+                    None => swap::make(partition, *uuid, label.as_deref()),
+                }
             }
             Act::Mount { partition, format, path, options } => {
                 self.mount(partition, *format, path, options, watch)

@@ -11,8 +11,6 @@ pub enum ToolSet {
     Xfs,
     /// mkfs.vfat
     Vfat,
-    /// mkswap
-    Swap,
     /// The rescue shell
     Busybox,
     /// mkfs.btrfs
@@ -46,7 +44,6 @@ impl ToolSet {
             Self::Ext4 => Recipe { files: &["/etc/mke2fs.conf"], ..programs(&["mkfs.ext4"]) },
             Self::Xfs => programs(&["mkfs.xfs"]),
             Self::Vfat => programs(&["mkfs.vfat"]),
-            Self::Swap => programs(&["mkswap"]),
             Self::Busybox => programs(&["busybox"]),
             Self::Btrfs => programs(&["mkfs.btrfs"]),
             Self::Lvm => Recipe { files: &["/etc/lvm/lvm.conf"], ..programs(LVM) },

@@ -266,6 +266,12 @@ fn one_filesystem(filesystem: &Filesystem, path: &str, out: Out<'_>) {
         out.push(Finding::error(format!("{path}.label"), message));
     }
     match (&filesystem.mount, filesystem.format) {
+        (None, Format::Swap) if !filesystem.mkfs_options.is_empty() => {
+            out.push(Finding::error(
+                format!("{path}.mkfs_options"),
+                "swap is made without mkfs, it takes none",
+            ));
+        }
         (Some(_), Format::Swap) => out.push(Finding::error(format!("{path}.mount"), "swap is not mounted")),
         (Some(mount), _) if !is_mount_point(mount) => {
             let message = format!("`{mount}` is no absolute path in its shortest form");

@@ -79,7 +79,7 @@ pub fn machine(firmware: Firmware) -> Facts {
             nic("eth0", MAC),
             nic("eth1", "52:54:00:00:00:02"),
         ],
-        tools: ["mkfs.ext4", "mkfs.xfs", "mkfs.vfat", "mkswap"].map(Into::into).to_vec(),
+        tools: ["mkfs.ext4", "mkfs.xfs", "mkfs.vfat"].map(Into::into).to_vec(),
         tool_versions: [("mkfs.xfs".to_owned(), "6.1.0".to_owned())].into(),
     }
 }

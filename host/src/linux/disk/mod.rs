@@ -2,7 +2,8 @@
 //!
 //! * [`block`]: reading, writing and flushing a whole disk; [`gpt`]: the table on it, and the order of its writes.
 //! * [`partitions`]: what the kernel makes of a table (sysfs, BLKPG, nodes in /dev).
-//! * [`table`]: the ops that change a table; [`record`]: the journal's record in its partition.
+//! * [`table`]: the ops that change a table; [`record`]: the journal's record in its partition;
+//!   [`swap`]: swap space.
 //! * [`survey`]: the disks of a machine, as facts.
 
 pub mod block;
@@ -10,4 +11,5 @@ pub mod gpt;
 pub mod partitions;
 pub mod record;
 pub mod survey;
+pub mod swap;
 pub mod table;
