@@ -174,6 +174,7 @@ impl Recipe {
             node: v1::Node {
                 name: self.node.name.clone(),
                 group: self.node.group.clone(),
+                uid: None,
                 attributes: document.attributes.clone(),
             },
             install: document.install.clone(),
@@ -185,11 +186,13 @@ impl Recipe {
             network: self.network_section(),
             storage: document.storage.clone(),
             image,
+            package: None,
+            scripts: Vec::new(),
             modules: document.modules.clone(),
             boot: document.boot.clone(),
             secrets: Some(Secrets {
                 root_password_hash: document.root.password_hash.clone(),
-                ssh_host_keys: Vec::new(),
+                ..Secrets::default()
             }),
         }
     }
@@ -210,6 +213,8 @@ impl Recipe {
             ipv4: Some(ipv4),
             ipv6: None,
             mtu: wanted.mtu,
+            bond: None,
+            vlan: None,
         };
         let hostname = self.node.name.split('.').next().unwrap_or_default();
         v1::Network {

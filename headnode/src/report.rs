@@ -66,6 +66,7 @@ impl Report {
                 self.progress = Some(Progress { done: *done, total: *total });
                 self.due = self.due.max(Some(now + GRACE_MS));
             }
+            Body::Alive { .. } => self.due = self.due.max(Some(now + GRACE_MS)),
             Body::Failed(failure) => {
                 self.error = Some(failure.cause.join(": "));
                 self.due = None;

@@ -49,6 +49,11 @@ pub enum Body {
         /// The whole, in bytes.
         total: u64,
     },
+    /// The step goes on, and has nothing to count: sent once a minute while another program (anaconda) works.
+    Alive {
+        /// The step.
+        step: String,
+    },
     /// The step, and with it the attempt, failed.
     Failed(Failure),
     /// Committed: the machine is what the NII said.

@@ -5,6 +5,7 @@ use uuid::Uuid;
 
 use crate::envelope::{Bytes, PublicKey, Purpose};
 use crate::secret::Secret;
+use crate::v1::SshHostKey;
 
 /// Version of the calls; a head node and an initrd with different ones refuse each other before anything is touched.
 pub const PROTOCOL: u32 = 1;
@@ -78,6 +79,14 @@ pub struct SessionAnswer {
     pub arming: Uuid,
     /// This boot's try.
     pub attempt: Uuid,
+}
+
+/// What a node saved from the disks that it is about to overwrite. The head node keeps it until the node's next good
+/// install, and gives it back in the secrets of an NII with `root.ssh_host_keys: keep`: a power cut loses RAM.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Escrow {
+    /// The SSH host keys of the old system.
+    pub ssh_host_keys: Vec<SshHostKey>,
 }
 
 /// Body of every answer that is not 2xx.

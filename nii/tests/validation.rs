@@ -140,9 +140,9 @@ fn disks_and_partitions() {
 fn filesystems() {
     const BOOT: &str = "storage.filesystems[1]";
     let at = |field: &str| format!("/storage/filesystems/1/{field}");
-    refused(&[(&at("partition"), json!("nowhere"))], &format!("{BOOT}.partition"), "no disk has");
-    refused(&[(&at("partition"), json!("root"))], &format!("{BOOT}.partition"), "already has");
-    refused(&[(&at("partition"), json!("bios"))], &format!("{BOOT}.partition"), "BIOS boot");
+    refused(&[(&at("device"), json!("nowhere"))], &format!("{BOOT}.device"), "no disk has");
+    refused(&[(&at("device"), json!("root"))], &format!("{BOOT}.device"), "already has");
+    refused(&[(&at("device"), json!("bios"))], &format!("{BOOT}.device"), "BIOS boot");
     refused(&[(&at("label"), json!("root"))], &format!("{BOOT}.label"), "another file system");
     for (index, limit) in [(1, 16), (2, 11), (3, 12), (5, 16)] {
         let (pointer, path) =

@@ -35,7 +35,7 @@ pub(crate) fn plan<'a>(
     arming: Uuid,
     out: &mut Vec<Finding>,
 ) -> Vec<Planned<'a>> {
-    let root = storage.mounted_at("/").map(|f| f.partition.as_str());
+    let root = storage.mounted_at("/").map(|f| f.device.as_str());
     let mut planned: Vec<(usize, Planned<'_>)> = Vec::new();
     let order =
         |named: bool| storage.disks.iter().enumerate().filter(move |(_, d)| is_named(&d.select) == named);

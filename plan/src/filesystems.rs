@@ -61,9 +61,9 @@ impl Placed<'_> {
 pub(crate) fn place<'a>(inputs: &Inputs<'a>, disks: &[Planned<'a>]) -> Vec<Placed<'a>> {
     let storage = &inputs.nii.storage;
     let one = |(index, wanted): (usize, &'a Filesystem)| {
-        let (partition, bytes) = disks.iter().find_map(|disk| disk.partition(&wanted.partition))?;
-        let (_, entry) = storage.partition(&wanted.partition)?;
-        let uuid = ids::of(inputs.arming, Kind::Filesystem, &wanted.partition);
+        let (partition, bytes) = disks.iter().find_map(|disk| disk.partition(&wanted.device))?;
+        let (_, entry) = storage.partition(&wanted.device)?;
+        let uuid = ids::of(inputs.arming, Kind::Filesystem, &wanted.device);
         Some(Placed { wanted, index, partition, kind: entry.kind, bytes, uuid })
     };
     let mut placed: Vec<Placed<'_>> = storage.filesystems.iter().enumerate().filter_map(one).collect();
@@ -95,11 +95,11 @@ pub(crate) fn ops(inputs: &Inputs<'_>, placed: &[Placed<'_>]) -> Vec<Op> {
             label: wanted.label.clone(),
             options,
         };
-        Op::new(act, format!("partition `{}` is to hold {what}", wanted.partition))
+        Op::new(act, format!("partition `{}` is to hold {what}", wanted.device))
     });
     let mounts = placed.iter().filter_map(|placed| {
         let path = placed.mount()?.to_owned();
-        let reason = format!("{path} of the new system is partition `{}`", placed.wanted.partition);
+        let reason = format!("{path} of the new system is partition `{}`", placed.wanted.device);
         let (partition, format) = (placed.partition.clone(), placed.wanted.format);
         // Only a switch into the root keeps these mounts; options such as `noexec` would but hinder the install.
         let kept = inputs.nii.install.after == After::SwitchRoot;
@@ -149,12 +149,12 @@ fn one(inputs: &Inputs<'_>, placed: &Placed<'_>, out: &mut Vec<Finding>) {
         let message = format!(
             "this initrd has no {tool}, which is to make {} on partition `{}`; build the initrd with it",
             format.name(),
-            placed.wanted.partition
+            placed.wanted.device
         );
         out.push(Finding::error(path.clone(), message));
     }
     if format == Format::Xfs && placed.bytes < XFS_MIN {
-        let (label, has) = (&placed.wanted.partition, human(placed.bytes));
+        let (label, has) = (&placed.wanted.device, human(placed.bytes));
         let message = format!("XFS needs at least {}, partition `{label}` has {has}", human(XFS_MIN));
         out.push(Finding::error(path, message));
     } else if format == Format::Xfs && !inputs.facts.tool_versions.contains_key(tool) {

@@ -103,8 +103,8 @@ fn several_disks_with_pick() {
         {"name": "system", "select": {"serial": "S-nvme0n1"}, "partitions": system},
     ]);
     case.nii["storage"]["filesystems"].as_array_mut().unwrap().extend([
-        json!({"partition": "scratch", "format": "xfs", "mount": "/scratch"}),
-        json!({"partition": "logs", "format": "ext4", "mount": "/var/log"}),
+        json!({"device": "scratch", "format": "xfs", "mount": "/scratch"}),
+        json!({"device": "logs", "format": "ext4", "mount": "/var/log"}),
     ]);
     let plan = case.disked().unwrap();
     assert_bootable_last(&plan);

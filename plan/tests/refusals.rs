@@ -130,7 +130,7 @@ fn file_systems_that_are_too_small() {
     assert!(case.disked().is_ok());
     let mut case = bios();
     case.nii["storage"]["disks"][0]["partitions"][1] = json!({"label": "small", "size_mib": 299});
-    case.nii["storage"]["filesystems"][1] = json!({"partition": "small", "format": "xfs", "mount": "/small"});
+    case.nii["storage"]["filesystems"][1] = json!({"device": "small", "format": "xfs", "mount": "/small"});
     refused(
         case.disked(),
         "storage.filesystems[1].format",

@@ -34,7 +34,7 @@ fn planned(size: u64, sector: u32, sizes: &[Option<u64>]) -> Result<Table, Strin
     }
     case.nii["storage"] = json!({
         "disks": [{"name": "system", "partitions": partitions}],
-        "filesystems": [{"partition": "root", "format": "ext4", "mount": "/"}],
+        "filesystems": [{"device": "root", "format": "ext4", "mount": "/"}],
     });
     let plan = case.disked().map_err(|findings| findings[0].to_string())?;
     match plan.ops("partition")[0].act.clone() {

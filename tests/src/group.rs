@@ -33,10 +33,10 @@ partitions = [
     { label = "root", type = "root" },
 ]
 [[storage.filesystems]]
-partition = "swap"
+device = "swap"
 format = "swap"
 [[storage.filesystems]]
-partition = "root"
+device = "root"
 format = "ext4"
 label = "camphor-root"
 mount = "/"
@@ -52,11 +52,11 @@ partitions = [
     { label = "root", type = "root" },
 ]
 [[storage.filesystems]]
-partition = "esp"
+device = "esp"
 format = "vfat"
 mount = "/boot/efi"
 [[storage.filesystems]]
-partition = "root"
+device = "root"
 format = "xfs"
 mount = "/"
 "#;

@@ -57,7 +57,7 @@ select = { pick = "first" }
 partitions = [{ label = "root", type = "root" }]
 
 [[storage.filesystems]]
-partition = "root"
+device = "root"
 format = "ext4"
 mount = "/"
 "#;

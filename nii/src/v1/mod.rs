@@ -4,6 +4,7 @@
 //! per attempt: everything else may be logged, planned from, and shown.
 
 mod network;
+mod package;
 mod storage;
 mod validate;
 
@@ -14,9 +15,17 @@ use serde::{Deserialize, Serialize};
 use crate::digest::Digest;
 use crate::secret::Secret;
 
-pub use network::{Family4, Family6, Interface, InterfaceMatch, Network, Route4, Route6, Static4, Static6};
+pub use network::{
+    Bond, BondMode, Family4, Family6, Interface, InterfaceMatch, Network, Route4, Route6, Static4, Static6,
+    Vlan,
+};
+pub use package::{
+    Distribution, Family, Firewall, Package, PasswordHashes, Phase, Remote, Repository, Script, Selinux,
+    Services, Source, User,
+};
 pub use storage::{
-    Disk, DiskPick, DiskSelect, Filesystem, Format, PARTITION_NAME_MAX, Partition, PartitionType, Storage,
+    Device, Disk, DiskPick, DiskSelect, Filesystem, Format, LogicalVolume, PARTITION_NAME_MAX, Partition,
+    PartitionType, Raid, RaidLevel, Storage, StorageMode, VolumeGroup,
 };
 
 /// The version of the document that these types read and write.
@@ -45,6 +54,12 @@ pub struct Nii {
     /// The image, for `disked` and `diskless` installs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image: Option<Image>,
+    /// What anaconda installs, for `package` installs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub package: Option<Package>,
+    /// The site's scripts, for `package` installs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub scripts: Vec<Script>,
     /// Kernel modules to load, in this order, before the network comes up as described here.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub modules: Vec<Module>,
@@ -63,6 +78,9 @@ pub struct Node {
     pub name: String,
     /// Its group.
     pub group: String,
+    /// Its id in the site's own inventory, which the head node does not read (Kusu's uid).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uid: Option<String>,
     /// Free key/value pairs (Kusu's appglobals).
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub attributes: BTreeMap<String, String>,
@@ -134,16 +152,39 @@ pub struct Locale {
     /// Whether the hardware clock runs in UTC (else in local time).
     #[serde(default = "yes")]
     pub hardware_clock_utc: bool,
+    /// NTP servers of the installed system.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ntp: Vec<String>,
+    /// Language, as in `de_DE.UTF-8`, of systems that anaconda installs.
+    #[serde(default = "lang")]
+    pub lang: String,
+    /// Keyboard layout, as in `de`, of systems that anaconda installs.
+    #[serde(default = "keyboard")]
+    pub keyboard: String,
 }
 
 impl Default for Locale {
     fn default() -> Self {
-        Self { timezone: utc(), hardware_clock_utc: true }
+        Self {
+            timezone: utc(),
+            hardware_clock_utc: true,
+            ntp: Vec::new(),
+            lang: lang(),
+            keyboard: keyboard(),
+        }
     }
 }
 
 fn utc() -> String {
     "UTC".into()
+}
+
+fn lang() -> String {
+    "en_US.UTF-8".into()
+}
+
+fn keyboard() -> String {
+    "us".into()
 }
 
 fn yes() -> bool {
@@ -170,6 +211,9 @@ pub enum HostKeys {
     Generate,
     /// From [`Secrets::ssh_host_keys`].
     Provided,
+    /// Those of the system that was on the disks before; else those of the secrets, which the head node kept from an
+    /// earlier attempt; else new ones.
+    Keep,
 }
 
 /// The image to install or to run from.
@@ -240,7 +284,10 @@ pub struct Secrets {
     /// Root's password as a crypt(5) hash; absent: the account's password is locked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub root_password_hash: Option<Secret>,
-    /// Host keys, for [`HostKeys::Provided`].
+    /// Passwords of the accounts of [`Package::users`]; who is not here has a locked password.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub user_password_hashes: PasswordHashes,
+    /// Host keys, for [`HostKeys::Provided`] and [`HostKeys::Keep`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ssh_host_keys: Vec<SshHostKey>,
 }

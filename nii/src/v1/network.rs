@@ -1,5 +1,6 @@
 //! The network section.
 
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use serde::{Deserialize, Serialize};
@@ -38,6 +39,59 @@ pub struct Interface {
     /// MTU in bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mtu: Option<u32>,
+    /// It is a bond that is made, under the name of `match`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bond: Option<Bond>,
+    /// It is a VLAN that is made, under the name of `match`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vlan: Option<Vlan>,
+}
+
+/// A bond.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bond {
+    /// How its members share the traffic.
+    pub mode: BondMode,
+    /// The interfaces that it is made of; they have no addresses of their own.
+    pub members: Vec<InterfaceMatch>,
+    /// Further options by the kernel's names, as in `miimon`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub options: BTreeMap<String, String>,
+}
+
+/// Bonding modes, by the kernel's names (Documentation/networking/bonding.rst).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum BondMode {
+    /// Round robin.
+    #[serde(rename = "balance-rr")]
+    BalanceRr,
+    /// One member at a time.
+    #[serde(rename = "active-backup")]
+    ActiveBackup,
+    /// By hash.
+    #[serde(rename = "balance-xor")]
+    BalanceXor,
+    /// On all members.
+    #[serde(rename = "broadcast")]
+    Broadcast,
+    /// LACP.
+    #[serde(rename = "802.3ad")]
+    Lacp,
+    /// Outgoing by load.
+    #[serde(rename = "balance-tlb")]
+    BalanceTlb,
+    /// Both ways by load.
+    #[serde(rename = "balance-alb")]
+    BalanceAlb,
+}
+
+/// A VLAN.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Vlan {
+    /// Its id, 1-4094.
+    pub id: u16,
+    /// The interface that it is on.
+    pub parent: InterfaceMatch,
 }
 
 /// How an interface is found.

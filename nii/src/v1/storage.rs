@@ -9,18 +9,125 @@ pub const PARTITION_NAME_MAX: usize = 36;
 /// Disks and file systems.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Storage {
+    /// Who writes the partition tables.
+    #[serde(default)]
+    pub mode: StorageMode,
     /// The disks that camphor writes to; no other disk is touched.
     #[serde(default)]
     pub disks: Vec<Disk>,
-    /// What is made on their partitions.
+    /// RAID arrays of partitions.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub raid: Vec<Raid>,
+    /// LVM volume groups.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub volume_groups: Vec<VolumeGroup>,
+    /// LVM logical volumes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub logical_volumes: Vec<LogicalVolume>,
+    /// What is made on partitions, arrays and volumes.
     #[serde(default)]
     pub filesystems: Vec<Filesystem>,
+}
+
+/// Who writes the partition tables of a `package` install. With an image it is always camphor.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum StorageMode {
+    /// camphor; anaconda is told the partitions.
+    #[default]
+    Camphor,
+    /// anaconda, on the disks that camphor chose.
+    Anaconda,
+}
+
+/// What a [`Filesystem::device`] names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Device<'a> {
+    /// A partition, and its disk.
+    Partition(&'a Disk, &'a Partition),
+    /// A RAID array.
+    Raid(&'a Raid),
+    /// A logical volume.
+    LogicalVolume(&'a LogicalVolume),
+}
+
+/// A RAID array (Linux md).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Raid {
+    /// Its name, as in /dev/md/NAME.
+    pub name: String,
+    /// Its level.
+    pub level: RaidLevel,
+    /// Labels of its partitions.
+    pub devices: Vec<String>,
+    /// How many of them are spares.
+    #[serde(default)]
+    pub spares: u32,
+    /// Whether what is on it is kept.
+    #[serde(default)]
+    pub preserve: bool,
+}
+
+/// RAID levels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RaidLevel {
+    /// Stripes.
+    Raid0,
+    /// Mirrors.
+    Raid1,
+    /// One parity.
+    Raid5,
+    /// Two parities.
+    Raid6,
+    /// Stripes of mirrors.
+    Raid10,
+}
+
+/// An LVM volume group.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VolumeGroup {
+    /// Its name.
+    pub name: String,
+    /// What it is made of: labels of partitions and names of arrays.
+    pub devices: Vec<String>,
+    /// Extent size in MiB; absent: LVM's default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub extent_mib: Option<u32>,
+    /// Whether the group is there already and is kept; volumes without `preserve` of their own are made anew in it.
+    #[serde(default)]
+    pub preserve: bool,
+}
+
+/// An LVM logical volume.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogicalVolume {
+    /// Its name.
+    pub name: String,
+    /// Its volume group.
+    pub group: String,
+    /// Size in MiB; absent: all that remains (one such volume a group).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size_mib: Option<u64>,
+    /// Whether what is on it is kept.
+    #[serde(default)]
+    pub preserve: bool,
 }
 
 impl Storage {
     /// The partition with this label, and its disk.
     pub fn partition(&self, label: &str) -> Option<(&Disk, &Partition)> {
         self.disks.iter().find_map(|disk| Some((disk, disk.partitions.iter().find(|p| p.label == label)?)))
+    }
+
+    /// What a file system's `device` names: the label of a partition, the name of an array, or `GROUP/VOLUME`.
+    pub fn device(&self, name: &str) -> Option<Device<'_>> {
+        if let Some((group, volume)) = name.split_once('/') {
+            let named = |lv: &&LogicalVolume| lv.group == group && lv.name == volume;
+            return self.logical_volumes.iter().find(named).map(Device::LogicalVolume);
+        }
+        let raid = || self.raid.iter().find(|raid| raid.name == name).map(Device::Raid);
+        self.partition(name).map(|(disk, partition)| Device::Partition(disk, partition)).or_else(raid)
     }
 
     /// The file system that is mounted there.
@@ -93,6 +200,9 @@ pub struct Partition {
     /// Size in MiB; absent: all that remains (one such partition a disk).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub size_mib: Option<u64>,
+    /// Whether the partition of this label is there already and is kept as it is: number, place, GUID and contents.
+    #[serde(default)]
+    pub preserve: bool,
 }
 
 /// Partition types by name; the GUIDs are those of the UEFI and Discoverable Partitions specifications.
@@ -114,6 +224,10 @@ pub enum PartitionType {
     Swap,
     /// `/home`.
     Home,
+    /// Member of a RAID array.
+    Raid,
+    /// Physical volume of LVM.
+    Lvm,
 }
 
 impl PartitionType {
@@ -127,6 +241,8 @@ impl PartitionType {
             Self::Xbootldr => 0xbc13c2ff_59e6_4262_a352_b275fd6f7172,
             Self::Swap => 0x0657fd6d_a4ab_43c4_84e5_0933c84b4f4f,
             Self::Home => 0x933ac7e1_2eb4_4f13_b844_0e14e2aef915,
+            Self::Raid => 0xa19d880f_05fc_4d3b_a006_743f0f84911e,
+            Self::Lvm => 0xe6d6d379_f507_44c2_a23c_238f2a3df928,
         })
     }
 }
@@ -134,14 +250,17 @@ impl PartitionType {
 /// A file system on a partition.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Filesystem {
-    /// Label of the partition that it is made on.
-    pub partition: String,
+    /// What it is on: the label of a partition, the name of a RAID array, or `GROUP/VOLUME`.
+    pub device: String,
     /// Its format.
     pub format: Format,
+    /// Whether it is there already and is kept: mounted, not made.
+    #[serde(default)]
+    pub preserve: bool,
     /// Its own label; absent: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub label: Option<String>,
-    /// Further arguments of mkfs.
+    /// Further arguments of mkfs; swap takes none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub mkfs_options: Vec<String>,
     /// Mount point; absent: not mounted (swap never is).

@@ -220,20 +220,20 @@ fn filesystems(nii: &Nii, out: Out<'_>) {
     let mut labels = BTreeSet::new();
     for (i, filesystem) in nii.storage.filesystems.iter().enumerate() {
         let path = format!("storage.filesystems[{i}]");
-        match nii.storage.partition(&filesystem.partition) {
+        match nii.storage.partition(&filesystem.device) {
             None => {
-                let message = format!("no disk has a partition labelled `{}`", filesystem.partition);
-                out.push(Finding::error(format!("{path}.partition"), message));
+                let message = format!("no disk has a partition labelled `{}`", filesystem.device);
+                out.push(Finding::error(format!("{path}.device"), message));
             }
             Some((_, partition)) if partition.kind == PartitionType::BiosBoot => {
                 let message = "is a BIOS boot partition: GRUB's core image is written there, no file system";
-                out.push(Finding::error(format!("{path}.partition"), message));
+                out.push(Finding::error(format!("{path}.device"), message));
             }
             Some(_) => {}
         }
-        if !partitions.insert(&filesystem.partition) {
-            let message = format!("`{}` already has a file system", filesystem.partition);
-            out.push(Finding::error(format!("{path}.partition"), message));
+        if !partitions.insert(&filesystem.device) {
+            let message = format!("`{}` already has a file system", filesystem.device);
+            out.push(Finding::error(format!("{path}.device"), message));
         }
         if let Some(label) = &filesystem.label
             && !labels.insert(label)
@@ -305,7 +305,7 @@ fn layout(nii: &Nii, out: Out<'_>) {
     }
     for disk in &nii.storage.disks {
         for partition in disk.partitions.iter().filter(|p| p.kind == PartitionType::Esp) {
-            let made = nii.storage.filesystems.iter().find(|f| f.partition == partition.label);
+            let made = nii.storage.filesystems.iter().find(|f| f.device == partition.label);
             if made.is_some_and(|f| f.format != Format::Vfat) {
                 let message =
                     format!("the ESP `{}` must be vfat: firmware reads nothing else", partition.label);

@@ -38,23 +38,24 @@ fn host_keys(context: &Context<'_>, out: &mut Vec<Finding>) -> Vec<Op> {
     let nii = context.inputs.nii;
     let remove = Act::Remove { path: "etc/ssh/ssh_host_*".into() };
     let mut ops = vec![Op::new(remove, "nodes of one image must not share its SSH host keys")];
+    let kept = nii.secrets.as_ref().map_or(&[][..], |secrets| &secrets.ssh_host_keys);
     match (nii.root.ssh_host_keys, &nii.secrets) {
-        (HostKeys::Generate, _) => {
-            let generate = run(&["ssh-keygen", "-A"], "new SSH host keys of its own");
-            ops.push(generate.when(Guard::has("usr/bin/ssh-keygen")));
-        }
         (HostKeys::Provided, None) => {
             out.push(Finding::error("secrets", "are absent, and root.ssh_host_keys is `provided`"));
         }
-        (HostKeys::Provided, Some(secrets)) => {
-            for key in &secrets.ssh_host_keys {
+        (HostKeys::Provided | HostKeys::Keep, _) if !kept.is_empty() => {
+            for key in kept {
                 let path = format!("etc/ssh/ssh_host_{}_key", key.kind);
-                let reason = format!("the NII's {} host key", key.kind);
+                let reason = format!("the node's {} host key", key.kind);
                 let private = Content::Secret(key.private.clone());
                 ops.push(file_with_mode(&path, private, 0o600, reason.clone()));
                 let public = format!("{}\n", key.public.trim_end());
                 ops.push(file(&format!("{path}.pub"), public, reason));
             }
+        }
+        _ => {
+            let generate = run(&["ssh-keygen", "-A"], "new SSH host keys of its own");
+            ops.push(generate.when(Guard::has("usr/bin/ssh-keygen")));
         }
     }
     ops

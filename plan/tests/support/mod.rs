@@ -170,8 +170,8 @@ pub fn bios() -> Case {
             {"label": "root", "type": "root"},
         ]}],
         "filesystems": [
-            {"partition": "root", "format": "ext4", "label": "root", "mount": "/", "mount_options": ["noatime"]},
-            {"partition": "swap", "format": "swap"},
+            {"device": "root", "format": "ext4", "label": "root", "mount": "/", "mount_options": ["noatime"]},
+            {"device": "swap", "format": "swap"},
         ],
     });
     Case { facts: machine(Firmware::Bios), nii, manifest: debian() }
@@ -187,9 +187,9 @@ pub fn efi() -> Case {
             {"label": "boot", "type": "xbootldr", "size_mib": 1024},
         ]}],
         "filesystems": [
-            {"partition": "esp", "format": "vfat", "label": "ESP", "mount": "/boot/efi"},
-            {"partition": "boot", "format": "ext4", "mount": "/boot"},
-            {"partition": "root", "format": "xfs", "mount": "/"},
+            {"device": "esp", "format": "vfat", "label": "ESP", "mount": "/boot/efi"},
+            {"device": "boot", "format": "ext4", "mount": "/boot"},
+            {"device": "root", "format": "xfs", "mount": "/"},
         ],
     });
     Case { facts: machine(Firmware::Efi), nii, manifest: debian() }
