@@ -6,6 +6,7 @@
 //!   `preflight` (RAM, kernels), `disks` and [`table`] (which disk, where the partitions go), `filesystems` and
 //!   [`mkfs`], `configure` (files of the new root) and `bootloader`.
 //! * [`network`]: the node's own network while it installs.
+//! * [`kickstart`]: the kickstart of a package install.
 //! * [`journal`]: the marks that an install leaves on its disk while it is in progress.
 //! * [`render`]: a plan for people.
 
@@ -17,6 +18,7 @@ mod filesystems;
 mod ids;
 pub mod install;
 pub mod journal;
+pub mod kickstart;
 pub mod mkfs;
 pub mod network;
 pub mod op;
