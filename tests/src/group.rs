@@ -113,7 +113,7 @@ domain = "cluster.example"
 addressing = "{addressing}"
 {storage}
 [boot]
-kernel_args = ["console=ttyS0"]
+kernel_args = ["console=ttyS0", "loglevel=7"]
 {boot}
 "#
         );

@@ -78,7 +78,7 @@ impl Process {
     ///
     /// # Errors
     /// When the kernel refuses.
-    pub fn kill(mut self) -> Result<()> {
+    pub fn kill(&mut self) -> Result<()> {
         self.0.kill().context("killing a child process")?;
         self.0.wait().map(drop).context("waiting for a killed child process")
     }

@@ -60,6 +60,7 @@ pub struct Vm {
     /// Its QMP connection.
     pub qmp: Qmp,
     process: Process,
+    logs: PathBuf,
     /// Sockets and the firmware's variables.
     _folder: TempDir,
 }
@@ -92,14 +93,14 @@ impl Vm {
         let serial = serial.accept().with_context(said)?;
         let qmp = control.accept().and_then(Qmp::new).with_context(said)?;
         let console = Console::new(serial, &logs.join("console.log"))?;
-        Ok(Self { console, qmp, process, _folder: folder })
+        Ok(Self { console, qmp, process, logs: logs.to_owned(), _folder: folder })
     }
 
     /// Cuts the power: QEMU is killed. What it had written to its disks stays.
     ///
     /// # Errors
     /// When it cannot be killed.
-    pub fn cut_power(self) -> Result<()> {
+    pub fn cut_power(mut self) -> Result<()> {
         self.process.kill()
     }
 
@@ -118,6 +119,20 @@ impl Vm {
     /// At the deadline, or when it ends instead.
     pub fn wait_reset(&mut self, within: Duration) -> Result<()> {
         self.qmp.wait_event("RESET", within).map(drop).context("waiting for the machine to reset")
+    }
+}
+
+impl Drop for Vm {
+    /// What a silent machine was doing: its registers, twice, go to `state.log`.
+    fn drop(&mut self) {
+        let registers = json!({ "command-line": "info registers" });
+        let mut ask = || self.qmp.execute("human-monitor-command", registers.clone());
+        let state = [ask(), ask()].map(|answer| match answer {
+            Ok(text) => text.as_str().unwrap_or_default().to_owned(),
+            Err(error) => format!("{error:#}\n"),
+        });
+        // A log that cannot be written must not hide why the scenario ended.
+        let _ = fs::write(self.logs.join("state.log"), state.concat());
     }
 }
 

@@ -33,7 +33,7 @@ fn image_head_absent_then_back() -> Result<()> {
         vm.console.expect("no DHCP answer", WORD)?;
         let mut dhcp = scenario.net.command("dnsmasq");
         dhcp.arg("--keep-in-foreground").arg("-C").arg(head.data().join("run/dnsmasq.conf"));
-        let dhcp = Process::start(&mut dhcp)?;
+        let mut dhcp = Process::start(&mut dhcp)?;
         vm.console.expect("trying again in", WORD)?;
         vm.console.expect("trying again in", WORD)?;
         dhcp.kill()?;
