@@ -68,6 +68,7 @@ pub fn ensure(dir: &DataDir) -> Result<()> {
         image_keys: vec![image.public().line()],
         ca_pem,
         time_floor: u64::try_from(start.unix_timestamp())?,
+        allow_kusu: Vec::new(),
     };
     let mut text = serde_json::to_vec_pretty(&trust)?;
     text.push(b'\n');

@@ -41,6 +41,7 @@ fn head() -> Head {
         image_keys: Vec::new(),
         ca_pem: String::new(),
         time_floor: NOW - 1000,
+        allow_kusu: Vec::new(),
     };
     let clock = Arc::new(Clock::new(trust.time_floor));
     Head { base: "http://head:8080".into(), trust, clock, sleep: |_| () }

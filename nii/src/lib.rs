@@ -6,6 +6,7 @@
 //! * [`session`]: time, token, session: the calls of `docs/protocol.md`.
 //! * [`event`]: what a node reports.
 //! * [`trust`]: the public keys that an initrd carries.
+//! * [`kusu`]: the XML of an old Kusu head node, read into the same types.
 //! * [`manifest`], [`digest`]: images.
 //! * [`secret`]: a string that no log shows.
 //!
@@ -15,6 +16,7 @@ pub mod digest;
 pub mod envelope;
 pub mod event;
 pub mod finding;
+pub mod kusu;
 pub mod manifest;
 pub mod read;
 pub mod secret;

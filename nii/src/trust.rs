@@ -18,4 +18,7 @@ pub struct Trust {
     pub ca_pem: String,
     /// No time before this is believed: seconds since 1970, the CA's notBefore (so that builds stay reproducible).
     pub time_floor: u64,
+    /// Hosts (`10.1.0.1`, or with its port) whose unsigned Kusu NII is obeyed; empty: none. Who builds the initrd says so.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub allow_kusu: Vec<String>,
 }

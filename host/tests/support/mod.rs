@@ -117,7 +117,13 @@ pub fn machine(root: &Path) -> host::linux::Linux {
 /// A machine with its new root at `root`, which obeys these image keys.
 pub fn machine_obeying(root: &Path, image_keys: Vec<String>) -> host::linux::Linux {
     use host::net::{clock::Clock, http::Http};
-    let trust = nii::trust::Trust { root_keys: Vec::new(), image_keys, ca_pem: CA.into(), time_floor: 0 };
+    let trust = nii::trust::Trust {
+        root_keys: Vec::new(),
+        image_keys,
+        ca_pem: CA.into(),
+        time_floor: 0,
+        allow_kusu: Vec::new(),
+    };
     let http = Http::new(&trust, std::sync::Arc::new(Clock::new(0))).unwrap();
     host::linux::Linux::new(http, &trust).unwrap().with_root(root)
 }

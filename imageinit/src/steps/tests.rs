@@ -160,6 +160,7 @@ fn run(recorder: Recorder) -> Run {
         image_keys: Vec::new(),
         ca_pem: String::new(),
         time_floor: NOW - 1000,
+        allow_kusu: Vec::new(),
     };
     let clock = Arc::new(Clock::new(trust.time_floor));
     let mut ctx = Ctx {
