@@ -1,0 +1,12 @@
+#!/bin/sh
+# emergency/05: dracut gives up, and would open its shell, or power off. rd.break comes here too, and is no failure.
+[ -e /run/camphor/active ] && [ ! -e /run/camphor/held ] || return 0
+getarg rd.break > /dev/null && return 0
+. /usr/libexec/camphor/lib.sh
+
+camphor_why="dracut gave up before the install began"
+[ -e /run/camphor/handed-over ] && camphor_why="dracut gave up after the kickstart was made: no stage 2 from inst.stage2="
+camphor_say "$camphor_why"
+[ -e /run/camphor/started ] && /run/camphor/installer report failed --text "$camphor_why"
+# Where no shell may be opened dracut would end the machine, and its screen.
+getargbool 1 rd.shell || camphor_hold "$camphor_why"

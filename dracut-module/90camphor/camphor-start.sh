@@ -1,0 +1,21 @@
+#!/bin/sh
+# pre-udev/20: what must outlive the pivot goes to /run, and somebody says on the console what is waited for.
+[ -e /run/camphor/active ] || return 0
+. /usr/libexec/camphor/lib.sh
+
+cp -p /usr/libexec/camphor/installer /etc/camphor/trust.json /run/camphor/
+# Without systemd dracut may mount /run noexec (126: found, but cannot be executed); %post will call it there.
+camphor_status=0
+/run/camphor/installer --list > /dev/null 2>&1 || camphor_status=$?
+[ "$camphor_status" = 126 ] && mount -o remount,exec /run
+
+camphor_watch() {
+    while [ ! -e /run/camphor/started ]; do
+        sleep 30
+        # A shell that dracut opened keeps the console for itself.
+        [ -e /run/camphor/started ] || [ -e /.console_lock ] && continue
+        camphor_look
+        camphor_say "waiting for the network:$camphor_nics"
+    done
+}
+camphor_watch < /dev/null > /dev/null 2>&1 &
