@@ -18,14 +18,19 @@ pub enum State {
     Committed(JournalRecord),
 }
 
-/// The state of the install of `arming`. Earlier attempts may have gone to several disks: one whose own root is whole
+/// The state of the install of `arming`. A package install is committed by its record, since anaconda changes the root's
+/// type by itself; one of an image by its root's type. Earlier attempts may have gone to several disks: one whose own root is whole
 /// counts. A record whose root partition is not on its disk counts as in progress.
 pub fn state(facts: &Facts, arming: Uuid) -> State {
     let is_whole = |disk: &&Disk| {
         let (record, table) = (disk.journal.as_ref(), disk.table.as_ref());
         let entries = table.map_or(&[][..], |table| &table.partitions);
         let root = entries.iter().find(|entry| record.is_some_and(|record| entry.guid == record.root));
-        root.is_some_and(|root| root.kind != IN_PROGRESS)
+        let by_record = record.is_some_and(|record| record.image.is_none());
+        match (by_record, record, root) {
+            (true, Some(record), Some(_)) => record.committed,
+            (_, _, root) => root.is_some_and(|root| root.kind != IN_PROGRESS),
+        }
     };
     let known: Vec<&Disk> = facts
         .disks
@@ -57,7 +62,8 @@ mod tests {
             arming: ARMING,
             attempt: Uuid::from_u128(3),
             root: ROOT,
-            image: Digest::of(b"image"),
+            image: Some(Digest::of(b"image")),
+            committed: false,
         };
         let entry =
             |kind| TableEntry { number: 1, kind, guid: ROOT, first: 2048, last: 4095, label: "root".into() };
@@ -72,6 +78,7 @@ mod tests {
             removable: false,
             read_only: false,
             in_use: Vec::new(),
+            firmware_raid: None,
             table: Some(Table {
                 guid: Uuid::from_u128(4),
                 partitions: root.map(entry).into_iter().collect(),
@@ -99,6 +106,19 @@ mod tests {
         assert_eq!(state(&begun, ARMING), State::InProgress(record.clone()));
         assert_eq!(state(&facts(Some(PartitionType::Root.guid())), ARMING), State::Committed(record.clone()));
         assert_eq!(state(&facts(None), ARMING), State::InProgress(record));
+    }
+
+    #[test]
+    fn a_package_install_is_committed_by_its_record() {
+        // As anaconda leaves it: the type is one of its own, the install is not whole.
+        let mut facts = facts(Some(PartitionType::Linux.guid()));
+        let record = facts.disks[0].journal.as_mut().unwrap();
+        record.image = None;
+        assert!(matches!(state(&facts, ARMING), State::InProgress(_)));
+        facts.disks[0].journal.as_mut().unwrap().committed = true;
+        assert!(matches!(state(&facts, ARMING), State::Committed(_)));
+        facts.disks[0].table.as_mut().unwrap().partitions.clear();
+        assert!(matches!(state(&facts, ARMING), State::InProgress(_)), "its root is gone");
     }
 
     #[test]

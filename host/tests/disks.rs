@@ -26,6 +26,10 @@ fn apply(target: &Target, act: Act) {
     assert_eq!(applied.unwrap_or_else(|error| panic!("{:#}", anyhow::Error::new(error))), Applied::Done);
 }
 
+fn write_table(disk: &LoopDisk, table: plan::facts::Table) -> Act {
+    Act::WriteTable { disk: disk.name().into(), table, keep: Vec::new() }
+}
+
 /// The error of an act, whole.
 fn refusal(target: &Target, act: Act) -> String {
     let applied = machine(target.path()).apply(&Op::new(act, "test"), &mut Kept::default());
@@ -58,7 +62,7 @@ fn sfdisk_and_the_kernel_read_what_we_write() {
         ]);
         // Twice: every op may be applied again.
         for _ in 0..2 {
-            apply(&target, Act::WriteTable { disk: disk.name().into(), table: wanted.clone() });
+            apply(&target, write_table(&disk, wanted.clone()));
             assert_eq!(survey::contents(&disk.path).unwrap().0.as_ref(), Some(&wanted));
         }
         let json: serde_json::Value =
@@ -93,7 +97,7 @@ fn old_signatures_and_boot_code_are_gone() {
     device.sync_all().unwrap();
     drop(device);
     let wanted = table(vec![entry(1, linux(), "a", 512, 1, 10), entry(2, linux(), "b", 512, 10, 63)]);
-    apply(&target, Act::WriteTable { disk: disk.name().into(), table: wanted });
+    apply(&target, write_table(&disk, wanted));
     let bytes = fs::read(&disk.path).unwrap();
     assert_eq!(bytes[..440], [0; 440]);
     assert!(bytes[10 * MIB as usize..][..4096].iter().all(|byte| *byte == 0));
@@ -102,6 +106,49 @@ fn old_signatures_and_boot_code_are_gone() {
     for number in [1, 2] {
         assert_eq!(tool("wipefs", &["--no-act", &format!("{}p{number}", disk.name())]), "");
     }
+}
+
+#[test]
+fn what_is_kept_keeps_every_byte() {
+    let (disk, target) = (LoopDisk::new(96 * MIB, 512), Target::new());
+    let old = vec![
+        entry(1, linux(), "root", 512, 1, 10),
+        entry(5, linux(), "data", 512, 10, 60),
+        entry(3, linux(), "boot", 512, 60, 70),
+    ];
+    apply(&target, write_table(&disk, table(old.clone())));
+    let node = format!("{}p5", disk.name());
+    tool("mkfs.ext4", &["-q", "-F", &node]);
+    // An attribute that we do not know, in the kept entry of both copies: sfdisk writes it.
+    tool(
+        "sfdisk",
+        &["--quiet", "--no-reread", "--no-tell-kernel", "--part-attrs", disk.name(), "5", "GUID:63"],
+    );
+    let digest = || Digest::of(&fs::read(&node).unwrap());
+    let before = digest();
+    let new = vec![
+        entry(1, linux(), "new root", 512, 1, 9),
+        entry(2, journal::IN_PROGRESS, "new", 512, 61, 90),
+        old[1].clone(),
+    ];
+    let keeping = |keep: &[u32], partitions: &[plan::facts::TableEntry]| Act::WriteTable {
+        disk: disk.name().into(),
+        table: table(partitions.to_vec()),
+        keep: keep.to_vec(),
+    };
+    let moved = [new[0].clone(), plan::facts::TableEntry { last: old[1].last - 1, ..old[1].clone() }];
+    assert!(
+        refusal(&target, keeping(&[5], &moved)).contains("partition 5 is to be kept, and is not on the disk")
+    );
+    for _ in 0..2 {
+        apply(&target, keeping(&[5], &new));
+        assert_eq!(digest(), before);
+    }
+    let attributes = tool("sfdisk", &["--part-attrs", disk.name(), "5"]);
+    assert_eq!(attributes.trim(), "GUID:63");
+    assert!(tool("sfdisk", &["--verify", disk.name()]).contains("No errors detected"));
+    apply(&target, keeping(&[], &new));
+    assert_ne!(digest(), before, "without being told, both ends of it are wiped");
 }
 
 #[test]
@@ -115,14 +162,15 @@ fn the_commit_changes_one_type_and_nothing_else() {
             entry(5, journal::PARTITION, journal::LABEL, sector, 40, 41),
         ];
         let mut wanted = table(parts.clone());
-        apply(&target, Act::WriteTable { disk: disk.name().into(), table: wanted.clone() });
+        apply(&target, write_table(&disk, wanted.clone()));
         let record = |attempt| JournalRecord {
             version: 1,
             node: "n001".into(),
             arming: Uuid::from_u128(1),
             attempt: Uuid::from_u128(attempt),
             root: parts[1].guid,
-            image: Digest::of(b"image"),
+            image: Some(Digest::of(b"image")),
+            committed: false,
         };
         // Each attempt's record takes the other slot.
         for attempt in [2, 2, 3, 4] {
@@ -150,14 +198,15 @@ fn the_commit_changes_one_type_and_nothing_else() {
 fn a_torn_record_leaves_the_older_one() {
     let (disk, target) = (LoopDisk::new(16 * MIB, 512), Target::new());
     let part = entry(1, journal::PARTITION, journal::LABEL, 512, 1, 2);
-    apply(&target, Act::WriteTable { disk: disk.name().into(), table: table(vec![part.clone()]) });
+    apply(&target, write_table(&disk, table(vec![part.clone()])));
     let record = |attempt| JournalRecord {
         version: 1,
         node: "n001".into(),
         arming: Uuid::from_u128(1),
         attempt: Uuid::from_u128(attempt),
         root: Uuid::from_u128(7),
-        image: Digest::of(b"image"),
+        image: Some(Digest::of(b"image")),
+        committed: false,
     };
     for attempt in [1, 2] {
         apply(&target, Act::WriteJournal { partition: disk.partition(&part), record: record(attempt) });
@@ -178,7 +227,7 @@ fn filesystems_are_made_mounted_and_let_go() {
         entry(3, PartitionType::Swap.guid(), "swap", 512, 601, 620),
         entry(4, PartitionType::Esp.guid(), "esp", 512, 620, 690),
     ];
-    apply(&target, Act::WriteTable { disk: disk.name().into(), table: table(parts.to_vec()) });
+    apply(&target, write_table(&disk, table(parts.to_vec())));
     let uuid = |n: u128| Uuid::from_u128(0x1111_2222_3333_4444_5555_0000_0000_0000 + n);
     let formats = [Format::Ext4, Format::Xfs, Format::Swap, Format::Vfat];
     for (n, (part, format)) in parts.iter().zip(formats).enumerate() {
@@ -220,7 +269,7 @@ fn filesystems_are_made_mounted_and_let_go() {
     assert!(target.path().join("dev/null").exists() && target.path().join("proc/version").exists());
     apply(&target, Act::Sync);
 
-    let busy = refusal(&target, Act::WriteTable { disk: disk.name().into(), table: table(vec![]) });
+    let busy = refusal(&target, write_table(&disk, table(vec![])));
     assert!(busy.contains("busy"), "{busy}");
     let open = fs::File::open(target.path().join("srv/data/file")).unwrap();
     let busy = refusal(&target, Act::Unmount);
@@ -238,7 +287,7 @@ fn filesystems_are_made_mounted_and_let_go() {
 fn a_stale_reference_is_refused() {
     let (disk, target) = (LoopDisk::new(64 * MIB, 512), Target::new());
     let part = entry(1, linux(), "root", 512, 1, 40);
-    apply(&target, Act::WriteTable { disk: disk.name().into(), table: table(vec![part.clone()]) });
+    apply(&target, write_table(&disk, table(vec![part.clone()])));
     let stranger = plan::op::PartitionRef { guid: Uuid::from_u128(9), ..disk.partition(&part) };
     let mkfs = |partition| Act::Mkfs {
         partition,
@@ -257,7 +306,7 @@ fn a_stale_reference_is_refused() {
 fn a_failing_mkfs_says_why() {
     let (disk, target) = (LoopDisk::new(64 * MIB, 512), Target::new());
     let part = entry(1, linux(), "root", 512, 1, 40);
-    apply(&target, Act::WriteTable { disk: disk.name().into(), table: table(vec![part.clone()]) });
+    apply(&target, write_table(&disk, table(vec![part.clone()])));
     let options = vec!["-O".into(), "no_such_feature".into()];
     let uuid = Uuid::from_u128(1);
     let act =

@@ -120,7 +120,7 @@ fn survives(before: Model, change: impl Fn(&mut Model)) {
 }
 
 fn replace(model: &mut Model) {
-    table::replace(model, &new_table()).unwrap();
+    table::replace(model, &new_table(), &[]).unwrap();
 }
 
 fn flip(model: &mut Model) {

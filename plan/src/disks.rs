@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::facts::{self, Facts};
 use crate::op::PartitionRef;
-use crate::table::{self, TableError};
+use crate::table::{self, Layout, Marks, TableError};
 use crate::units::{MIB, human};
 
 /// A disk of the NII, the disk of the machine that it is, and its new table.
@@ -15,13 +15,13 @@ use crate::units::{MIB, human};
 pub(crate) struct Planned<'a> {
     pub wanted: &'a v1::Disk,
     pub disk: &'a facts::Disk,
-    pub table: facts::Table,
+    pub layout: Layout,
 }
 
 impl Planned<'_> {
     /// The partition with that label, and its bytes.
     pub fn partition(&self, label: &str) -> Option<(PartitionRef, u64)> {
-        let entry = self.table.partitions.iter().find(|entry| entry.label == label)?;
+        let entry = self.layout.table.partitions.iter().find(|entry| entry.label == label)?;
         let bytes = (entry.last - entry.first + 1) * u64::from(self.disk.sector);
         Some((PartitionRef { disk: self.disk.path.clone(), number: entry.number, guid: entry.guid }, bytes))
     }
@@ -33,17 +33,17 @@ pub(crate) fn plan<'a>(
     facts: &'a Facts,
     storage: &'a v1::Storage,
     arming: Uuid,
+    marks: Marks<'_>,
     out: &mut Vec<Finding>,
 ) -> Vec<Planned<'a>> {
-    let root = storage.mounted_at("/").map(|f| f.device.as_str());
     let mut planned: Vec<(usize, Planned<'_>)> = Vec::new();
     let order =
         |named: bool| storage.disks.iter().enumerate().filter(move |(_, d)| is_named(&d.select) == named);
     for (index, wanted) in order(true).chain(order(false)) {
         let taken: Vec<&str> = planned.iter().map(|(_, p)| p.disk.path.as_str()).collect();
-        let lay_out = |disk: &facts::Disk| table::lay_out(wanted, disk, arming, root);
+        let lay_out = |disk: &facts::Disk| table::lay_out(wanted, disk, arming, marks);
         match choose(facts, wanted, &taken, &lay_out) {
-            Ok((disk, table)) => planned.push((index, Planned { wanted, disk, table })),
+            Ok((disk, layout)) => planned.push((index, Planned { wanted, disk, layout })),
             Err(message) => {
                 let message = format!("disk `{}`: {message}", wanted.name);
                 out.push(Finding::error(format!("storage.disks[{index}].select"), message));
@@ -59,7 +59,7 @@ fn is_named(select: &DiskSelect) -> bool {
     select.serial.is_some() || select.wwn.is_some() || select.path.is_some()
 }
 
-type LayOut<'f> = &'f dyn Fn(&facts::Disk) -> Result<facts::Table, TableError>;
+type LayOut<'f> = &'f dyn Fn(&facts::Disk) -> Result<Layout, TableError>;
 
 /// The disk that `wanted` selects, with its table; or why there is none, for a person.
 fn choose<'a>(
@@ -67,7 +67,7 @@ fn choose<'a>(
     wanted: &v1::Disk,
     taken: &[&str],
     lay_out: LayOut<'_>,
-) -> Result<(&'a facts::Disk, facts::Table), String> {
+) -> Result<(&'a facts::Disk, Layout), String> {
     let select = &wanted.select;
     let refused = |disk: &facts::Disk| {
         if taken.contains(&disk.path.as_str()) {
@@ -76,7 +76,7 @@ fn choose<'a>(
         refusal(select, disk)
     };
     let matching: Vec<&facts::Disk> = facts.disks.iter().filter(|disk| refused(disk).is_none()).collect();
-    let (disk, table) = match (matching.as_slice(), select.pick) {
+    let (disk, layout) = match (matching.as_slice(), select.pick) {
         ([], _) => return Err(nothing_matches(facts, &refused)),
         ([disk], _) => (*disk, lay_out(disk).map_err(|error| error.to_string())?),
         (disks, None) => {
@@ -88,13 +88,40 @@ fn choose<'a>(
         }
         (disks, Some(pick)) => pick_one(disks, pick, lay_out)?,
     };
+    if let Some(why) = not_alone(facts, disk) {
+        return Err(why);
+    }
     if disk.read_only {
         return Err(format!("{} is read-only", describe(disk)));
     }
     if !disk.in_use.is_empty() {
         return Err(format!("{} is in use by {}", describe(disk), disk.in_use.join(", ")));
     }
-    Ok((disk, table))
+    Ok((disk, layout))
+}
+
+/// Why the disk is not one that may be written by itself: a member of firmware RAID, or one path of several to the same
+/// disk (multipath). Writing to one behind the other's back would destroy both.
+fn not_alone(facts: &Facts, disk: &facts::Disk) -> Option<String> {
+    if let Some(raid) = &disk.firmware_raid {
+        return Some(format!(
+            "{} is a member of a firmware RAID ({raid}); take it out of the array in the firmware's setup, and wipe its end",
+            describe(disk)
+        ));
+    }
+    let wwn = disk.wwn.as_ref()?;
+    let paths: Vec<&str> = facts
+        .disks
+        .iter()
+        .filter(|other| other.wwn.as_ref() == Some(wwn))
+        .map(|other| other.path.as_str())
+        .collect();
+    (paths.len() > 1).then(|| {
+        format!(
+            "{} is one disk with wwn {wwn} (multipath), which is not supported; leave one path",
+            paths.join(" and ")
+        )
+    })
 }
 
 /// Why the disk is not what the selector asks for; `None` if it is.
@@ -133,11 +160,21 @@ fn pick_one<'a>(
     disks: &[&'a facts::Disk],
     pick: DiskPick,
     lay_out: LayOut<'_>,
-) -> Result<(&'a facts::Disk, facts::Table), String> {
+) -> Result<(&'a facts::Disk, Layout), String> {
     let laid_out: Vec<_> = disks.iter().map(|disk| (*disk, lay_out(disk))).collect();
     let problems: Vec<String> =
         laid_out.iter().filter_map(|(_, table)| Some(table.as_ref().err()?.to_string())).collect();
-    let mut fitting = laid_out.into_iter().filter_map(|(disk, table)| Some((disk, table.ok()?)));
+    let fitting: Vec<_> =
+        laid_out.into_iter().filter_map(|(disk, layout)| Some((disk, layout.ok()?))).collect();
+    if fitting.len() > 1 && fitting.iter().any(|(_, layout)| !layout.keep.is_empty()) {
+        let disks: Vec<_> = fitting.iter().map(|(disk, _)| *disk).collect();
+        return Err(format!(
+            "{} disks have the partitions that are to be kept: {}; name one by `serial`, `wwn` or `path`",
+            disks.len(),
+            list(&disks)
+        ));
+    }
+    let mut fitting = fitting.into_iter();
     // Of equal disks the first by kernel name.
     let picked = match pick {
         DiskPick::First => fitting.next(),

@@ -70,6 +70,9 @@ pub struct Disk {
     /// Who uses it or a partition of it: mount points, holders such as `dm-0`, swap.
     #[serde(default)]
     pub in_use: Vec<String>,
+    /// The firmware RAID whose member it is, as its metadata say: `Intel RST` or `DDF`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub firmware_raid: Option<String>,
     /// Its GPT, if it has a valid one.
     #[serde(default)]
     pub table: Option<Table>,
@@ -117,8 +120,13 @@ pub struct JournalRecord {
     pub attempt: Uuid,
     /// GUID of the root partition: its type says whether the install is in progress.
     pub root: Uuid,
-    /// Manifest digest of the image.
-    pub image: nii::digest::Digest,
+    /// Manifest digest of the image; none for a package install.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<nii::digest::Digest>,
+    /// Whether a package install was committed. With an image the root's type alone says so; anaconda sets that type
+    /// itself as soon as it formats the root.
+    #[serde(default)]
+    pub committed: bool,
 }
 
 /// One network interface.

@@ -15,6 +15,7 @@ use crate::facts::{Facts, JournalRecord};
 use crate::filesystems::{self, Placed};
 use crate::op::{Act, Op};
 use crate::preflight::{self, RamRoot};
+use crate::table::{self, Marks};
 use crate::{bootloader, journal};
 
 /// All that a plan is made from.
@@ -68,7 +69,8 @@ pub fn disked(inputs: &Inputs<'_>) -> Result<Plan, Vec<Finding>> {
     let out = &mut findings;
     preflight::common(inputs, out);
     preflight::disked(inputs, out);
-    let disks = disks::plan(inputs.facts, &inputs.nii.storage, inputs.arming, out);
+    let root = inputs.nii.storage.mounted_at("/").map(|root| root.device.as_str());
+    let disks = disks::plan(inputs.facts, &inputs.nii.storage, inputs.arming, Marks::of_root(root), out);
     let placed = filesystems::place(inputs, &disks);
     filesystems::check(inputs, &placed, out);
     bootloader::check(inputs, &disks, &placed, out);
@@ -119,7 +121,8 @@ fn finish(stages: Vec<Stage>, findings: Vec<Finding>) -> Result<Plan, Vec<Findin
 /// The tables, then the journal: from here on the root's type says that it is not to be booted.
 fn partition(inputs: &Inputs<'_>, disks: &[Planned<'_>], root: &Placed<'_>) -> Vec<Op> {
     let tables = disks.iter().map(|planned| {
-        let act = Act::WriteTable { disk: planned.disk.path.clone(), table: planned.table.clone() };
+        let table::Layout { table, keep } = planned.layout.clone();
+        let act = Act::WriteTable { disk: planned.disk.path.clone(), table, keep };
         Op::new(act, format!("it is disk `{}` of the NII", planned.wanted.name))
     });
     let journal = disks.iter().find_map(|planned| {
@@ -130,7 +133,8 @@ fn partition(inputs: &Inputs<'_>, disks: &[Planned<'_>], root: &Placed<'_>) -> V
             arming: inputs.arming,
             attempt: inputs.attempt,
             root: root.partition.guid,
-            image: inputs.nii.image.as_ref()?.manifest,
+            image: Some(inputs.nii.image.as_ref()?.manifest),
+            committed: false,
         };
         Some(Op::new(
             Act::WriteJournal { partition, record },

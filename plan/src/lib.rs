@@ -6,6 +6,7 @@
 //!   `preflight` (RAM, kernels), `disks` and [`table`] (which disk, where the partitions go), `filesystems` and
 //!   [`mkfs`], `configure` (files of the new root) and `bootloader`.
 //! * [`network`]: the node's own network while it installs.
+//! * [`package`]: the plans of a package install, before and after anaconda's work.
 //! * [`kickstart`]: the kickstart of a package install.
 //! * [`journal`]: the marks that an install leaves on its disk while it is in progress.
 //! * [`render`]: a plan for people.
@@ -23,6 +24,7 @@ pub mod mkfs;
 pub mod network;
 pub mod op;
 mod os;
+pub mod package;
 mod preflight;
 mod show;
 pub mod table;

@@ -106,6 +106,9 @@ pub enum Act {
         disk: String,
         /// The new table.
         table: Table,
+        /// Numbers of its partitions that are there already and are kept, as they are and with their contents.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        keep: Vec<u32>,
     },
     /// Write the journal's record into the camphor partition.
     WriteJournal {
@@ -209,6 +212,23 @@ pub enum Act {
         any: Vec<String>,
         /// What is missing otherwise and what to do, for a person.
         missing: String,
+    },
+    /// Copy a file of the installer's own system into the new root (root, in the place of whatever is there); makes parent
+    /// directories.
+    Deliver {
+        /// Absolute path in the installer's system.
+        from: String,
+        /// Below the new root.
+        to: String,
+        /// BLAKE3 that its bytes must have.
+        digest: Digest,
+        /// Permission bits.
+        mode: u32,
+    },
+    /// Set the kernel's clock.
+    SetClock {
+        /// Seconds since 1970.
+        time: u64,
     },
     /// Run a program in the new root (chroot).
     Run {

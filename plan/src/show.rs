@@ -57,7 +57,10 @@ impl fmt::Display for Act {
                     servers.iter().map(IpAddr::to_string).collect::<Vec<_>>().join(" ")
                 )
             }
-            Self::WriteTable { disk, table } => write!(f, "write partition table of {disk}: {table}"),
+            Self::WriteTable { disk, table, keep } => {
+                write!(f, "write partition table of {disk}: {table}")?;
+                keep.iter().try_for_each(|number| write!(f, "; {number} is kept"))
+            }
             Self::WriteJournal { partition, record } => {
                 write!(f, "write journal of arming {} to {}", record.arming, partition.path())
             }
@@ -91,6 +94,8 @@ impl fmt::Display for Act {
             Self::SetPassword { user, hash: Some(_) } => write!(f, "set password of {user}"),
             Self::SetPassword { user, hash: None } => write!(f, "lock password of {user}"),
             Self::Require { any, .. } => write!(f, "check that the image has {}", any.join(" or ")),
+            Self::Deliver { from, to, mode, .. } => write!(f, "copy {from} to {to} (mode {mode:04o})"),
+            Self::SetClock { time } => write!(f, "set the clock to {time} s since 1970"),
             Self::Run { argv } => write!(f, "run in the new root: {}", argv.join(" ")),
             Self::LoadKernel { kernel, .. } => write!(f, "load {kernel} for kexec"),
             Self::Sync => f.write_str("write everything out and check for errors"),

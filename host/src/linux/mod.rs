@@ -3,10 +3,12 @@
 //! * [`facts`], [`disk::survey`], [`nics`]: what there is.
 //! * [`modules`]: kernel modules; [`disk`]: partition tables and the journal; [`mounts`]: mounting and writing out.
 //! * [`root`]: files of the new root; [`shadow`]: its passwords; [`processes`]: its programs and those of the initrd.
+//! * [`clock`]: the system's clock.
 //! * [`source`], [`unpack`]: images over HTTP; [`kexec`]: the next kernel.
 //!
 //! One more act is one more arm in [`Linux::act`], and a function in the module of its subject.
 
+pub mod clock;
 pub mod disk;
 pub mod facts;
 pub mod kexec;
@@ -23,7 +25,7 @@ use std::fs;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use image::sign::PublicKey;
 use nii::digest::Digest;
 use nii::manifest::Manifest;
@@ -88,7 +90,9 @@ impl Linux {
                 self.network.configure(&wanted, watch)
             }
             Act::SetResolver { servers, search } => resolver::set(Path::new(resolver::PATH), servers, search),
-            Act::WriteTable { disk, table } => table::write(Path::new(SYS), Path::new(disk), table),
+            Act::WriteTable { disk, table, keep } => {
+                table::write(Path::new(SYS), Path::new(disk), table, keep)
+            }
             Act::WriteJournal { partition, record } => record::write(partition, record),
             Act::SetPartitionType { partition, kind } => table::set_kind(partition, *kind),
             Act::Mkfs { partition, uuid, label, .. } => {
@@ -121,6 +125,8 @@ impl Linux {
             }
             Act::Mkdir { path, mode } => self.root()?.make_directory(path, *mode),
             Act::Symlink { path, target } => self.root()?.link(path, target),
+            Act::Deliver { from, to, digest, mode } => self.deliver(from, to, *digest, *mode),
+            Act::SetClock { time } => clock::set(*time),
             Act::CopyFile { from, to } => self.root()?.copy(from, to),
             Act::Remove { path } => self.root()?.remove(path),
             Act::SetPassword { user, hash } => self.set_password(user, hash.as_ref()),
@@ -133,6 +139,13 @@ impl Linux {
         let (text, owner) = root.read(SHADOW)?;
         let edited = shadow::set_password(&text, user, hash.map(Secret::expose))?;
         root.write(SHADOW, edited.as_bytes(), owner)
+    }
+
+    fn deliver(&self, from: &str, to: &str, digest: Digest, mode: u32) -> anyhow::Result<()> {
+        let bytes = fs::read(from).with_context(|| format!("reading {from}"))?;
+        let found = Digest::of(&bytes);
+        ensure!(found == digest, "{from} has the digest {found}, and the NII says {digest}");
+        self.root()?.write(to, &bytes, Owner { mode, uid: 0, gid: 0 })
     }
 
     fn require(&self, any: &[String], missing: &str) -> anyhow::Result<()> {

@@ -65,10 +65,11 @@ fn is_done(ctx: &mut Ctx, facts: &Facts) -> Result<bool> {
         return Ok(false);
     };
     let (node, image) = (&ctx.nii()?.node.name, ctx.image()?.manifest);
-    if record.node != *node || record.image != image {
+    if record.node != *node || record.image != Some(image) {
+        let before = record.image.map_or("packages".to_owned(), |image| format!("image {image}"));
         ctx.tracker.warn(&format!(
-            "an earlier boot installed {} with image {}, and this is {node} with image {image}: installing again",
-            record.node, record.image
+            "an earlier boot installed {} with {before}, and this is {node} with image {image}: installing again",
+            record.node
         ));
         return Ok(false);
     }
@@ -103,7 +104,7 @@ fn missing_disk(findings: &[Finding]) -> Option<&Finding> {
 /// boot, and ids that are there twice make the next boot a matter of luck.
 fn leftovers(facts: &Facts, plan: &Plan, arming: Uuid) -> Vec<Finding> {
     let tables = plan.ops("partition").iter().filter_map(|op| match &op.act {
-        Act::WriteTable { disk, table } => Some((disk.as_str(), table)),
+        Act::WriteTable { disk, table, .. } => Some((disk.as_str(), table)),
         _ => None,
     });
     let (selected, tables): (Vec<_>, Vec<_>) = tables.unzip();

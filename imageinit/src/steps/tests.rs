@@ -287,7 +287,8 @@ fn commit_on(disk: &mut Disk, image: Digest) {
         arming: ARMING,
         attempt: Uuid::from_u128(11),
         root,
-        image,
+        image: Some(image),
+        committed: false,
     });
 }
 

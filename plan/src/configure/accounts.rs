@@ -1,14 +1,14 @@
 //! The root account and SSH.
 
-use nii::Finding;
 use nii::v1::HostKeys;
+use nii::{Finding, Nii};
 
-use super::{Context, file, file_with_mode, run};
+use super::{file, file_with_mode, run};
 use crate::op::{Act, Content, Guard, Op};
 
-pub(super) fn ops(context: &Context<'_>, out: &mut Vec<Finding>) -> Vec<Op> {
-    let nii = context.inputs.nii;
-    let mut ops = host_keys(context, out);
+/// Host keys, who may log in as root, and root's password.
+pub(crate) fn ops(nii: &Nii, out: &mut Vec<Finding>) -> Vec<Op> {
+    let mut ops = host_keys(nii, out);
     ops.extend(authorized_keys(&nii.root.authorized_keys));
     let hash = nii.secrets.as_ref().and_then(|secrets| secrets.root_password_hash.clone());
     let reason = if hash.is_some() { "the NII's root password" } else { "the NII has no root password" };
@@ -34,8 +34,7 @@ fn authorized_keys(keys: &[String]) -> Vec<Op> {
     ops
 }
 
-fn host_keys(context: &Context<'_>, out: &mut Vec<Finding>) -> Vec<Op> {
-    let nii = context.inputs.nii;
+fn host_keys(nii: &Nii, out: &mut Vec<Finding>) -> Vec<Op> {
     let remove = Act::Remove { path: "etc/ssh/ssh_host_*".into() };
     let mut ops = vec![Op::new(remove, "nodes of one image must not share its SSH host keys")];
     let kept = nii.secrets.as_ref().map_or(&[][..], |secrets| &secrets.ssh_host_keys);

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use nii::v1::{Family4, Family6};
+use nii::v1::{Family4, Family6, Locale};
 
 use super::{Context, file, file_with_mode};
 use crate::op::{Act, Content, Guard, Op};
@@ -15,7 +15,7 @@ pub(super) fn ops(context: &Context<'_>) -> Vec<Op> {
         file("etc/hosts", hosts(context), "the node's name must resolve without a name server"),
     ];
     ops.extend(machine_id(context));
-    ops.extend(time(context));
+    ops.extend(time(&context.inputs.nii.locale, !is_redhat(&context.inputs.manifest.os)));
     ops
 }
 
@@ -61,8 +61,8 @@ fn machine_id(context: &Context<'_>) -> Vec<Op> {
     ]
 }
 
-fn time(context: &Context<'_>) -> Vec<Op> {
-    let locale = &context.inputs.nii.locale;
+/// Time zone and the kind of the hardware clock; with `debian` the file that only Debian has.
+pub(crate) fn time(locale: &Locale, debian: bool) -> Vec<Op> {
     let zone = &locale.timezone;
     let info = format!("usr/share/zoneinfo/{zone}");
     let mut ops = Vec::new();
@@ -73,7 +73,7 @@ fn time(context: &Context<'_>) -> Vec<Op> {
     }
     let link = Act::Symlink { path: "etc/localtime".into(), target: format!("../{info}") };
     ops.push(Op::new(link, "the NII's time zone").when(Guard::has(info)));
-    if !is_redhat(&context.inputs.manifest.os) {
+    if debian {
         let name = file("etc/timezone", format!("{zone}\n"), "Debian keeps the zone's name here");
         ops.push(name.when(Guard::has("etc/debian_version")));
     }

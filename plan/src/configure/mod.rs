@@ -3,8 +3,8 @@
 //! Debian-family and Red-Hat-family trees differ; what cannot be known before unpacking is decided by guards, which
 //! the plan shows. One file here per subject; the order is in [`ops`].
 
-mod accounts;
-mod identity;
+pub(crate) mod accounts;
+pub(crate) mod identity;
 pub(crate) mod initramfs;
 mod network;
 pub(crate) mod selinux;
@@ -82,7 +82,7 @@ pub(crate) fn ops(context: &Context<'_>, out: &mut Vec<Finding>) -> Vec<Op> {
     ops.extend(identity::ops(context));
     ops.push(file("etc/fstab", fstab(context.placed), "the node's own file systems, by UUID"));
     ops.extend(network::ops(context));
-    ops.extend(accounts::ops(context, out));
+    ops.extend(accounts::ops(context.inputs.nii, out));
     if context.is_disked() {
         ops.extend(initramfs::ops(context));
     } else {

@@ -5,7 +5,8 @@ use nii::v1::Format;
 use super::{Context, file, run};
 use crate::op::{Guard, Op};
 
-const CONTEXTS: &str = "etc/selinux/targeted/contexts/files/file_contexts";
+/// The policy's labels, by path.
+pub(crate) const CONTEXTS: &str = "etc/selinux/targeted/contexts/files/file_contexts";
 
 /// setfiles(8) labels by the root's own policy, also where the running kernel has none; it does not cross into other
 /// file systems, so each is named. Without it the first boot must relabel, which a root in RAM cannot: it would forget

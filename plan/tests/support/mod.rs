@@ -55,6 +55,7 @@ pub fn disk(path: &str, size: u64) -> Disk {
         removable: false,
         read_only: false,
         in_use: Vec::new(),
+        firmware_raid: None,
         table: None,
         journal: None,
     }

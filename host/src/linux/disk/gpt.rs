@@ -121,6 +121,26 @@ impl Gpt {
         Table { guid: self.guid, partitions: partitions.collect() }
     }
 
+    /// Takes over the entries of these numbers from the disk's old table, with all bits that we do not understand.
+    ///
+    /// # Errors
+    /// When one of them is not there, or is not what this table says.
+    pub fn keep(&mut self, old: &Self, numbers: &[u32]) -> anyhow::Result<()> {
+        let (table, before) = (self.table(), old.table());
+        for number in numbers {
+            let find = |table: &Table| table.partitions.iter().find(|entry| entry.number == *number).cloned();
+            let wanted = find(&table);
+            ensure!(
+                wanted.is_some() && wanted == find(&before),
+                "partition {number} is to be kept, and is not on the disk as the plan says"
+            );
+            let raw = old.entries.chunks_exact(old.entry_size).nth(*number as usize - 1);
+            let raw = raw.and_then(|raw| raw.get(..ENTRY)).context("the old entry is cut off")?;
+            self.entry_mut(*number)?[..ENTRY].copy_from_slice(raw);
+        }
+        Ok(())
+    }
+
     /// Changes the type of one partition, which must have this GUID; all else stays as it is, byte for byte.
     ///
     /// # Errors

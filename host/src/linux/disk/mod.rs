@@ -4,9 +4,11 @@
 //! * [`partitions`]: what the kernel makes of a table (sysfs, BLKPG, nodes in /dev).
 //! * [`table`]: the ops that change a table; [`record`]: the journal's record in its partition;
 //!   [`swap`]: swap space.
+//! * [`firmware_raid`]: disks that belong to an array of the firmware's.
 //! * [`survey`]: the disks of a machine, as facts.
 
 pub mod block;
+pub mod firmware_raid;
 pub mod gpt;
 pub mod partitions;
 pub mod record;

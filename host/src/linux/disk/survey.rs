@@ -8,7 +8,7 @@ use anyhow::Context;
 use plan::facts::{Disk, JournalRecord, Table};
 
 use super::block::Device;
-use super::{gpt, partitions, record};
+use super::{firmware_raid, gpt, partitions, record};
 use crate::linux::mounts::{MountPoint, parse_mountinfo};
 use crate::machine::Watch;
 
@@ -24,6 +24,7 @@ pub fn disks(sys: &Path, proc: &Path, watch: &mut dyn Watch) -> anyhow::Result<V
     disks.retain_mut(|disk| match contents(Path::new(&disk.path)) {
         Ok((table, journal)) => {
             (disk.table, disk.journal) = (table, journal);
+            disk.firmware_raid = firmware_raid::detect(Path::new(&disk.path)).unwrap_or_default();
             true
         }
         Err(error) => {
@@ -99,6 +100,7 @@ fn disk(sys: &Path, name: &str, mounts: &[MountPoint], swaps: &[String]) -> anyh
         removable: flag("removable"),
         read_only: flag("ro"),
         in_use: users(sys, name, mounts, swaps)?,
+        firmware_raid: None,
         table: None,
         journal: None,
     }))

@@ -16,15 +16,16 @@ const WIPE: u64 = 1 << 20;
 /// Bytes that are written in one go while zeroing.
 const CHUNK: u64 = 1 << 20;
 
-/// Replaces the table of a disk that nobody uses, and tells the kernel. The disk is held exclusively, and locked against
+/// Replaces the table of a disk that nobody uses, and tells the kernel. The partitions whose numbers are in `keep` must
+/// be on it as the table says; they and their contents stay. The disk is held exclusively, and locked against
 /// udevd (systemd's BLOCK_DEVICE_LOCKING), all the while.
 ///
 /// # Errors
-/// When something uses the disk, the table does not fit, or the device fails.
-pub fn write(sys: &Path, path: &Path, table: &Table) -> anyhow::Result<()> {
+/// When something uses the disk, the table does not fit, what is to be kept is not there, or the device fails.
+pub fn write(sys: &Path, path: &Path, table: &Table, keep: &[u32]) -> anyhow::Result<()> {
     let mut device = Device::exclusive(path)?;
     lock(&device, path)?;
-    replace(&mut device, table)
+    replace(&mut device, table, keep)
         .with_context(|| format!("writing the partition table of {}", path.display()))?;
     partitions::tell_kernel(device.file(), sys, path, table, device.sector())
 }
@@ -35,13 +36,18 @@ pub fn write(sys: &Path, path: &Path, table: &Table) -> anyhow::Result<()> {
 /// backup, primary; then the old signatures.
 ///
 /// # Errors
-/// When the table does not fit, or the device fails.
-pub fn replace(block: &mut dyn Block, table: &Table) -> anyhow::Result<()> {
-    let gpt = gpt::Gpt::new(table, block)?;
+/// When the table does not fit, what is to be kept is not there, or the device fails.
+pub fn replace(block: &mut dyn Block, table: &Table, keep: &[u32]) -> anyhow::Result<()> {
+    let mut gpt = gpt::Gpt::new(table, block)?;
+    if !keep.is_empty() {
+        let old = gpt::read(block).context("reading the old partition table")?;
+        let old = old.context("the old partition table is gone, and partitions of it are to be kept")?;
+        gpt.keep(&old, keep)?;
+    }
     gpt::write_protective(block).context("writing the protective MBR")?;
     gpt::write(&gpt, block)?;
     let (start, end) = gpt.room(block);
-    for (from, to) in wipes(table, block.sector(), start, end) {
+    for (from, to) in wipes(table, keep, block.sector(), start, end) {
         zero(block, from, to).with_context(|| format!("wiping bytes {from} to {to}"))?;
     }
     block.flush().context("flushing")
@@ -102,15 +108,18 @@ fn lock(device: &Device, path: &Path) -> anyhow::Result<()> {
         .with_context(|| format!("locking {}", path.display()))
 }
 
-/// What to zero: up to [`WIPE`] bytes at both ends of each partition and of each gap between `start` and `end`.
-/// Sorted, and without overlaps.
-fn wipes(table: &Table, sector: u64, start: u64, end: u64) -> Vec<(u64, u64)> {
+/// What to zero: up to [`WIPE`] bytes at both ends of each partition and of each gap between `start` and `end`, but
+/// nothing of the partitions in `keep`. Sorted, and without overlaps.
+fn wipes(table: &Table, keep: &[u32], sector: u64, start: u64, end: u64) -> Vec<(u64, u64)> {
     let mut borders = vec![start, end];
     borders
         .extend(table.partitions.iter().flat_map(|entry| [entry.first * sector, (entry.last + 1) * sector]));
     borders.sort_unstable();
     borders.dedup();
-    let spans = borders.windows(2).map(|pair| (pair[0], pair[1]));
+    let kept = table.partitions.iter().filter(|entry| keep.contains(&entry.number));
+    let kept: Vec<(u64, u64)> = kept.map(|entry| (entry.first * sector, (entry.last + 1) * sector)).collect();
+    let is_free = |(from, to): &(u64, u64)| kept.iter().all(|(first, end)| to <= first || end <= from);
+    let spans = borders.windows(2).map(|pair| (pair[0], pair[1])).filter(is_free);
     spans
         .flat_map(|(from, to)| match to - from {
             length if length <= 2 * WIPE => vec![(from, to)],
@@ -148,6 +157,8 @@ mod tests {
         let table = Table { guid: Uuid::nil(), partitions: vec![entry(1, 1, 2), entry(5, 2, 50)] };
         let expected = [(17408, MIB), (MIB, 2 * MIB), (2 * MIB, 3 * MIB), (49 * MIB, 50 * MIB)];
         let gap = [(50 * MIB, 51 * MIB), (63 * MIB, 64 * MIB)];
-        assert_eq!(wipes(&table, 512, 17408, 64 * MIB), [&expected[..], &gap[..]].concat());
+        assert_eq!(wipes(&table, &[], 512, 17408, 64 * MIB), [&expected[..], &gap[..]].concat());
+        let others = [(17408, MIB), (MIB, 2 * MIB)];
+        assert_eq!(wipes(&table, &[5], 512, 17408, 64 * MIB), [&others[..], &gap[..]].concat());
     }
 }

@@ -1,0 +1,160 @@
+//! The plans of a package install: what is done before stock anaconda runs ([`prepare`]), and in the root that it made
+//! ([`finish`]). The kickstart between the two is [`crate::kickstart`]'s.
+//!
+//! A package install is committed by its journal's record, not by the root's type: anaconda gives a partition that it
+//! formats the type of its format, long before the install is whole.
+
+mod finish;
+mod scripts;
+
+use nii::v1::{Device, InstallType, Storage, StorageMode};
+use nii::{Finding, Nii};
+use uuid::Uuid;
+
+use crate::disks::{self, Planned};
+use crate::facts::{Facts, JournalRecord};
+use crate::install::{Plan, Stage};
+use crate::journal;
+use crate::op::{Act, Op};
+use crate::table::{Layout, Marks};
+
+pub use finish::finish;
+pub use scripts::{SCRIPTS, script_path};
+
+/// All that the plans are made from.
+#[derive(Clone, Copy, Debug)]
+pub struct Inputs<'a> {
+    /// The machine: before it was partitioned for [`prepare`], as it is now for [`finish`].
+    pub facts: &'a Facts,
+    /// What it is to become; validated.
+    pub nii: &'a Nii,
+    /// The admin's act: GUIDs derive from it.
+    pub arming: Uuid,
+    /// This try.
+    pub attempt: Uuid,
+}
+
+/// What is done to the disks before anaconda runs, as the stage `partition`: their tables, then the journal. No ops where
+/// anaconda partitions; the disks are looked for all the same.
+///
+/// # Errors
+/// Every reason why it cannot be, warnings too; at least one is an error.
+pub fn prepare(inputs: &Inputs<'_>) -> Result<Plan, Vec<Finding>> {
+    let Inputs { facts, nii, arming, .. } = *inputs;
+    let mut findings = Vec::new();
+    let out = &mut findings;
+    machine(inputs, out);
+    kept(&nii.storage, out);
+    let ours = nii.storage.mode == StorageMode::Camphor;
+    let marks = if ours { marks(&nii.storage) } else { Marks::default() };
+    let disks = disks::plan(facts, &nii.storage, arming, marks, out);
+    let ops = if ours { partition(inputs, &disks, marks, out) } else { Vec::new() };
+    if findings.iter().any(Finding::is_error) {
+        return Err(findings);
+    }
+    Ok(Plan { stages: vec![Stage { step: "partition", ops }], warnings: findings })
+}
+
+fn machine(inputs: &Inputs<'_>, out: &mut Vec<Finding>) {
+    let Inputs { facts, nii, .. } = inputs;
+    if nii.install.kind != InstallType::Package {
+        out.push(Finding::error("install.type", "is not `package`; images are installed by our own initrd"));
+    }
+    match &nii.package {
+        None => out.push(Finding::error("package", "is absent: a package install needs it")),
+        Some(package) if package.os.arch != facts.arch => {
+            let message = format!("is `{}`, this machine is {}", package.os.arch, facts.arch);
+            out.push(Finding::error("package.os.arch", message));
+        }
+        Some(_) => {}
+    }
+}
+
+/// Whoever keeps an array, a group, a volume or a file system keeps every partition below it.
+fn kept(storage: &Storage, out: &mut Vec<Finding>) {
+    let mut check = |path: String, what: &str, device: &str| {
+        for label in partitions_of(storage, device) {
+            if storage.partition(label).is_some_and(|(_, partition)| !partition.preserve) {
+                let message = format!(
+                    "{what} is to be kept, but partition `{label}` below it is not; set its `preserve`"
+                );
+                out.push(Finding::error(path.clone(), message));
+            }
+        }
+    };
+    for (i, raid) in storage.raid.iter().enumerate().filter(|(_, raid)| raid.preserve) {
+        check(format!("storage.raid[{i}].preserve"), &format!("array `{}`", raid.name), &raid.name);
+    }
+    for (i, group) in storage.volume_groups.iter().enumerate().filter(|(_, group)| group.preserve) {
+        for device in &group.devices {
+            check(format!("storage.volume_groups[{i}].preserve"), &format!("group `{}`", group.name), device);
+        }
+    }
+    for (i, filesystem) in storage.filesystems.iter().enumerate().filter(|(_, f)| f.preserve) {
+        let what = format!("the file system on `{}`", filesystem.device);
+        check(format!("storage.filesystems[{i}].preserve"), &what, &filesystem.device);
+    }
+}
+
+/// Labels of the partitions that a device is made of, at any depth.
+fn partitions_of<'a>(storage: &'a Storage, device: &str) -> Vec<&'a str> {
+    match storage.device(device) {
+        Some(Device::Partition(_, partition)) => vec![&partition.label],
+        Some(Device::Raid(raid)) => raid.devices.iter().map(String::as_str).collect(),
+        Some(Device::LogicalVolume(volume)) => {
+            let group = storage.volume_groups.iter().find(|group| group.name == volume.group);
+            let devices = group.map_or(&[][..], |group| &group.devices);
+            // A group's devices are partitions and arrays: there is no way back to a volume.
+            devices.iter().flat_map(|device| partitions_of(storage, device)).collect()
+        }
+        None => Vec::new(),
+    }
+}
+
+/// The journal goes to the disk that the root begins on. A root that is a partition is marked, too.
+fn marks(storage: &Storage) -> Marks<'_> {
+    let Some(root) = storage.mounted_at("/").map(|root| root.device.as_str()) else {
+        return Marks::default();
+    };
+    let in_progress = match storage.device(root) {
+        Some(Device::Partition(_, partition)) => Some(partition.label.as_str()),
+        _ => None,
+    };
+    Marks { journal: partitions_of(storage, root).first().copied(), in_progress }
+}
+
+/// The tables, then the journal.
+fn partition(
+    inputs: &Inputs<'_>,
+    disks: &[Planned<'_>],
+    marks: Marks<'_>,
+    out: &mut Vec<Finding>,
+) -> Vec<Op> {
+    let tables = disks.iter().map(|planned| {
+        let Layout { table, keep } = planned.layout.clone();
+        let act = Act::WriteTable { disk: planned.disk.path.clone(), table, keep };
+        Op::new(act, format!("it is disk `{}` of the NII", planned.wanted.name))
+    });
+    let mut ops: Vec<Op> = tables.collect();
+    let journal = disks.iter().find_map(|planned| {
+        let (partition, _) = planned.partition(journal::LABEL)?;
+        let (root, _) = planned.partition(marks.journal?)?;
+        let record = JournalRecord {
+            version: 1,
+            node: inputs.nii.node.name.clone(),
+            arming: inputs.arming,
+            attempt: inputs.attempt,
+            root: root.guid,
+            image: None,
+            committed: false,
+        };
+        Some(Act::WriteJournal { partition, record })
+    });
+    match journal {
+        Some(act) => ops.push(Op::new(act, "the next boot must know whose install this is")),
+        // A disk that was not found has a finding already.
+        None if out.iter().any(Finding::is_error) => {}
+        None => out.push(Finding::error("storage.filesystems", "a node needs a file system mounted at `/`")),
+    }
+    ops
+}
