@@ -33,7 +33,7 @@ pub struct Built {
 /// Builds the initrd that `args` describe.
 pub fn build(args: &BuildArgs) -> Result<Built> {
     let mut tree = Tree::skeleton()?;
-    tree.file(trust::PATH, 0o644, trust::read(&args.trust)?)?;
+    tree.file(trust::PATH, 0o644, trust::read(&args.trust, &args.allow_kusu)?)?;
     pack_programs(args, &mut tree)?;
 
     let index = Index::read(&args.modules, &args.kernel_version)?;
@@ -52,7 +52,7 @@ pub fn build(args: &BuildArgs) -> Result<Built> {
 /// `/init`, tools, and the files of `--add`.
 fn pack_programs(args: &BuildArgs, tree: &mut Tree) -> Result<()> {
     let mut packer = Packer::new(Root::new(args.tools_root.clone()), tree)?;
-    packer.contents("/init", 0o755, init(&args.init)?)?;
+    packer.contents("/init", 0o755, program(&args.init)?)?;
     for set in &args.tool_set {
         packer.set(*set)?;
     }
@@ -66,13 +66,13 @@ fn pack_programs(args: &BuildArgs, tree: &mut Tree) -> Result<()> {
     packer.finish()
 }
 
-/// Reads the program for `/init`. A dynamic one would fail to start as soon as one library is missing, with a kernel
-/// panic that says nothing.
-fn init(path: &Path) -> Result<Vec<u8>> {
+/// Reads a program of ours. A dynamic one would fail to start as soon as one library is missing; as `/init` with a
+/// kernel panic that says nothing.
+pub fn program(path: &Path) -> Result<Vec<u8>> {
     let data = std::fs::read(path).with_context(|| format!("reading {}", path.display()))?;
     match Object::parse(&data).with_context(|| format!("reading the ELF headers of {}", path.display()))? {
         Some(object) if !object.is_static() => {
-            bail!("{} is not static: build imageinit for a musl target", path.display())
+            bail!("{} is not static: build it for a musl target", path.display())
         }
         None if !data.starts_with(b"#!") => bail!("{} is no program", path.display()),
         _ => Ok(data),
@@ -100,7 +100,7 @@ fn firmware_trees(args: &BuildArgs) -> Result<Vec<PathBuf>> {
 }
 
 /// Writes beside `path` and renames, so that a head node never serves half an initrd.
-fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
+pub fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
     let mut beside = path.as_os_str().to_owned();
     beside.push(format!(".{}.part", std::process::id()));
     let beside = PathBuf::from(beside);

@@ -21,9 +21,12 @@ pub struct Cli {
 pub enum Command {
     /// Build an initrd; the same inputs give the same bytes
     Build(Box<BuildArgs>),
+    /// Make the segment of the package flow, to be loaded behind a distribution's initrd; the same inputs give the same
+    /// bytes
+    Append(AppendArgs),
     /// List what is inside an initrd (any distribution's)
     List {
-        /// The initrd: cpio segments, plain or compressed with gzip, zstd or xz
+        /// The initrd: cpio segments, plain or compressed with gzip, zstd, xz or lz4
         file: PathBuf,
     },
     /// Compare two initrds entry by entry; exits with 1 when they differ
@@ -35,7 +38,7 @@ pub enum Command {
     },
     /// Explain where the bytes of an initrd go
     Size {
-        /// The initrd: cpio segments, plain or compressed with gzip, zstd or xz
+        /// The initrd: cpio segments, plain or compressed with gzip, zstd, xz or lz4
         file: PathBuf,
     },
 }
@@ -62,6 +65,10 @@ pub struct BuildArgs {
     /// Trust anchors, public parts only; becomes /etc/camphor/trust.json
     #[arg(long, value_name = "FILE")]
     pub trust: PathBuf,
+
+    /// Old Kusu head node whose unsigned NII is obeyed; goes into trust.json
+    #[arg(long, value_name = "HOST", value_delimiter = ',')]
+    pub allow_kusu: Vec<String>,
 
     /// Further program, with its libraries: a name, or an absolute path inside --tools-root
     #[arg(long, value_name = "NAME|PATH", value_delimiter = ',')]
@@ -93,5 +100,29 @@ pub struct BuildArgs {
 
     /// Where the initrd is written (replaced in one step when it is complete)
     #[arg(long, value_name = "FILE")]
+    pub output: PathBuf,
+}
+
+/// Inputs of `append`.
+#[derive(Debug, Args)]
+pub struct AppendArgs {
+    /// The static installer
+    #[arg(long, value_name = "FILE")]
+    pub installer: PathBuf,
+
+    /// Trust anchors, public parts only; becomes /etc/camphor/trust.json
+    #[arg(long, value_name = "FILE")]
+    pub trust: PathBuf,
+
+    /// The distribution's initrd: its bytes come first, unchanged [default: the segment alone]
+    #[arg(long, value_name = "FILE")]
+    pub initrd: Option<PathBuf>,
+
+    /// Old Kusu head node whose unsigned NII is obeyed; goes into trust.json
+    #[arg(long, value_name = "HOST", value_delimiter = ',')]
+    pub allow_kusu: Vec<String>,
+
+    /// Where the result is written (replaced in one step when it is complete)
+    #[arg(long, visible_alias = "out", value_name = "FILE")]
     pub output: PathBuf,
 }

@@ -5,6 +5,8 @@ use std::io::Read;
 
 use anyhow::{Context, Result, bail};
 
+use crate::lz4;
+
 /// How a run of bytes is compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Codec {
@@ -16,15 +18,13 @@ pub enum Codec {
     Xz,
     /// RFC 8878.
     Zstd,
+    /// The kernel's form of it.
+    Lz4,
 }
 
 /// Compressions that a kernel may know and this program does not: magic and name, as in the kernel's `lib/decompress.c`.
-const UNREAD: &[(&[u8], &str)] = &[
-    (b"BZh", "bzip2"),
-    (&[0x5d, 0x00, 0x00], "lzma"),
-    (&[0x89, b'L', b'Z', b'O'], "lzo"),
-    (&[0x02, 0x21, 0x4c, 0x18], "lz4"),
-];
+const UNREAD: &[(&[u8], &str)] =
+    &[(b"BZh", "bzip2"), (&[0x5d, 0x00, 0x00], "lzma"), (&[0x89, b'L', b'Z', b'O'], "lzo")];
 
 impl Codec {
     /// Reads the magic number. A compression that cannot be read is an error that names it.
@@ -36,17 +36,19 @@ impl Codec {
             [0x1f, 0x8b, ..] => Self::Gzip,
             [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Self::Xz,
             [0x28, 0xb5, 0x2f, 0xfd, ..] => Self::Zstd,
+            bytes if bytes.starts_with(&lz4::MAGIC) => Self::Lz4,
             _ => Self::Plain,
         })
     }
 
-    /// Decodes the first stream (gzip member, xz stream, zstd frame) of `bytes`: its plain bytes, and how many
+    /// Decodes the first stream (gzip member, xz stream, zstd frame, lz4 stream) of `bytes`: its plain bytes, and how many
     /// stored bytes it took.
     pub fn decode(self, bytes: &[u8]) -> Result<(Vec<u8>, usize)> {
         let mut rest = bytes;
         let mut plain = Vec::new();
         match self {
             Self::Plain => return Ok((bytes.to_vec(), bytes.len())),
+            Self::Lz4 => return lz4::decode(bytes),
             Self::Gzip => flate2::bufread::GzDecoder::new(&mut rest).read_to_end(&mut plain),
             Self::Xz => lzma_rust2::XzReader::new(&mut rest, false).read_to_end(&mut plain),
             Self::Zstd => zstd::Decoder::with_buffer(&mut rest)?.single_frame().read_to_end(&mut plain),
@@ -63,6 +65,7 @@ impl fmt::Display for Codec {
             Self::Gzip => "gzip",
             Self::Xz => "xz",
             Self::Zstd => "zstd",
+            Self::Lz4 => "lz4",
         })
     }
 }

@@ -1,8 +1,10 @@
-//! `initrd-builder`: builds the initrd of Camphor's image flow, and explains anybody's. `docs/initrd.md` is its manual.
+//! `initrd-builder`: builds the initrd of Camphor's image flow and the segment of its package flow, and explains anybody's. `docs/initrd.md` is its manual.
 //!
 //! `build` collects the contents in a [`tree::Tree`] (from `kernel` and `tools`), `cpio` and `compress` write it;
+//! `append` does the same for the segment;
 //! `archive` reads an initrd back for `explain`, and `output` prints. Nothing here needs root, or runs a program.
 
+mod append;
 mod archive;
 mod build;
 mod cli;
@@ -11,6 +13,7 @@ mod compress;
 mod cpio;
 mod explain;
 mod kernel;
+mod lz4;
 mod output;
 mod pattern;
 mod tools;
@@ -25,7 +28,7 @@ use std::time::Instant;
 use anyhow::Result;
 use clap::Parser;
 
-use cli::{BuildArgs, Cli, Command};
+use cli::{AppendArgs, BuildArgs, Cli, Command};
 
 /// The zstd level that pays: see docs/initrd.md for what was measured.
 const DEFAULT_LEVEL: i32 = 10;
@@ -50,6 +53,7 @@ fn main() -> ExitCode {
 fn run(command: &Command, out: &mut impl Write) -> Result<ExitCode> {
     match command {
         Command::Build(args) => build_command(args, out)?,
+        Command::Append(args) => append_command(args, out)?,
         Command::List { file } => output::list(out, &archive::read_file(file)?)?,
         Command::Size { file } => size_command(file, out)?,
         Command::Diff { a, b } => {
@@ -73,6 +77,11 @@ fn build_command(args: &BuildArgs, out: &mut impl Write) -> Result<()> {
         eprintln!("warning: {warning}");
     }
     Ok(())
+}
+
+fn append_command(args: &AppendArgs, out: &mut impl Write) -> Result<()> {
+    let appended = append::append(args)?;
+    Ok(output::appended(out, &args.output, &appended)?)
 }
 
 fn size_command(file: &Path, out: &mut impl Write) -> Result<()> {

@@ -4,6 +4,7 @@ use std::io::{Result, Write};
 use std::path::Path;
 use std::time::Duration;
 
+use crate::append::Appended;
 use crate::archive::Segment;
 use crate::build::Built;
 use crate::cpio::{Member, TYPE};
@@ -36,6 +37,17 @@ pub fn built(
     let (modules, builtin) = (built.modules, built.builtin);
     writeln!(out, "{modules} modules; {builtin} more that were asked for are part of the kernel")?;
     writeln!(out, "{}: {size} bytes in {seconds:.2} s", path.display())
+}
+
+/// What `append` made.
+pub fn appended(out: &mut impl Write, path: &Path, appended: &Appended) -> Result<()> {
+    let (segment, stock) = (grouped(appended.segment), grouped(appended.stock));
+    match appended.stock {
+        0 => writeln!(out, "{}: the segment, {segment} bytes", path.display()),
+        _ => {
+            writeln!(out, "{}: {stock} bytes as they were, then the segment, {segment} bytes", path.display())
+        }
+    }
 }
 
 /// One line a segment.

@@ -31,7 +31,7 @@ pub struct Entry {
 }
 
 /// All entries by path, without the leading `/`. The order of paths puts each directory before what is in it.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Tree {
     entries: BTreeMap<String, Entry>,
 }
@@ -63,7 +63,7 @@ const DEVICES: &[(&str, u32, u32, u32)] =
 impl Tree {
     /// The skeleton: directories, merged-usr links, device nodes, `/etc/hosts` (or `localhost` has no address), `/etc/mtab`.
     pub fn skeleton() -> Result<Self> {
-        let mut tree = Self { entries: BTreeMap::new() };
+        let mut tree = Self::default();
         for (path, mode) in DIRS {
             tree.add(path, *mode, Node::Dir)?;
         }
