@@ -6,14 +6,19 @@
 //! * [`machine`]: the trait; [`journal`]: how far an install came, by its disks.
 //! * [`runner`], [`tracker`], [`hints`]: running a table of steps, and telling people and the head node about it.
 //! * [`kusu`]: an old Kusu head node in the place of camphor's.
+//! * [`observers`], [`console`]: the lines on the screen, the failure screen and what follows it; [`cmdline`]: the kernel
+//!   command line.
 //! * [`linux`]: the real machine; [`net`]: its network and the head node; [`recorder`]: the machine for tests.
 
+pub mod cmdline;
+pub mod console;
 pub mod hints;
 pub mod journal;
 pub mod kusu;
 pub mod linux;
 pub mod machine;
 pub mod net;
+pub mod observers;
 pub mod recorder;
 pub mod runner;
 pub mod tracker;

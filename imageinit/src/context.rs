@@ -4,9 +4,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
+use host::cmdline::Options;
 use host::net::events::Reporter;
 use host::net::head::{Head, Session};
 use host::net::http::Exchange;
+use host::observers::Policy;
 use host::{Machine, Tracker};
 use nii::Nii;
 use nii::manifest::Manifest;
@@ -15,8 +17,6 @@ use nii::v1::{Image, InstallType};
 use plan::{Op, Plan};
 use uuid::Uuid;
 
-use crate::cmdline::Options;
-use crate::observers::Policy;
 use crate::outcome::HandOff;
 
 /// The context of a run.

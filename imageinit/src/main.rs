@@ -4,7 +4,6 @@
 //! table of [`steps`]. The other subcommands look at what the two would do.
 
 mod cli;
-mod cmdline;
 mod context;
 mod observers;
 mod offline;

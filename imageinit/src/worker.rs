@@ -7,11 +7,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow};
+use host::cmdline::Options;
 use host::linux::Linux;
 use host::net::clock::Clock;
 use host::net::events::{Reporter, boot_id};
 use host::net::head::Head;
 use host::net::http::{Exchange, Http};
+use host::observers::{Policy, Reports, Screen, policy, say};
 use host::runner::{self, EXIT_OVERDUE};
 use host::{Observer, Tracker};
 use nii::event::Failure;
@@ -19,9 +21,8 @@ use nii::secret::Secret;
 use nii::trust::{self, Trust};
 use nii::v1::OnFailure;
 
-use crate::cmdline::Options;
 use crate::context::Ctx;
-use crate::observers::{Marker, Policy, Reports, Screen, policy};
+use crate::observers::Marker;
 use crate::outcome::{self, Outcome};
 use crate::steps::STEPS;
 
@@ -62,7 +63,7 @@ fn prepare() -> Result<(Ctx, Policy)> {
     let reporter = Reporter::new(boot_id);
     let policy = Policy::default();
     let observers: Vec<Box<dyn Observer>> = vec![
-        Box::new(Screen::new(options.debug)),
+        Box::new(Screen::new(options.debug, Box::new(say))),
         Box::new(Reports(reporter.clone())),
         Box::new(Marker(Arc::clone(&policy))),
     ];
@@ -111,7 +112,7 @@ fn carry_out(ctx: &mut Ctx, on_failure: &Policy) -> Outcome {
         Ok(()) => Outcome::Done { hand_off: ctx.hand_off(), policy: policy(on_failure) },
         Err(failure) => {
             if ctx.session.is_some() && !ctx.reporter.flush(REPORT_FAILURE) {
-                crate::observers::say("camphor: warning: the head node could not be told of the failure");
+                say("camphor: warning: the head node could not be told of the failure");
             }
             Outcome::Failed { failure, policy: policy(on_failure) }
         }

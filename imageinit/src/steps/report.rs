@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use anyhow::Result;
+use host::observers::say;
 use nii::event::Body;
 
 use crate::context::Ctx;
-use crate::observers::say;
 
 /// A report that does not get through is made up for at the next boot, by the committed journal.
 const PATIENCE: Duration = Duration::from_secs(60);

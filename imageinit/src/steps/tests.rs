@@ -12,10 +12,12 @@ use ::nii::session::{PROTOCOL, SessionAnswer, SessionRequest, TimePayload};
 use ::nii::trust::Trust;
 use ::nii::v1::OnFailure;
 use ed25519_dalek::SigningKey;
+use host::cmdline::Options;
 use host::net::clock::Clock;
 use host::net::events::Reporter;
 use host::net::head::Head;
 use host::net::http::Exchange;
+use host::observers::{Policy, Reports, Screen, policy};
 use host::recorder::Recorder;
 use host::{Applied, ApplyError, FetchError, Machine, Note, Observer, Request, Tracker, Watch, runner};
 use plan::facts::{Disk, Facts, JournalRecord, Table, TableEntry};
@@ -24,9 +26,7 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use super::STEPS;
-use crate::cmdline::Options;
 use crate::context::Ctx;
-use crate::observers::{Policy, Reports, Screen, policy};
 use crate::outcome::HandOff;
 
 const MAC: &str = "52:54:00:00:00:01";
@@ -68,7 +68,7 @@ struct Lines(Arc<Mutex<Vec<String>>>);
 
 impl Observer for Lines {
     fn note(&mut self, note: &Note<'_>) {
-        self.0.lock().unwrap().extend(Screen::new(true).line(note));
+        self.0.lock().unwrap().extend(Screen::new(true, Box::new(|_| ())).line(note));
     }
 }
 
@@ -260,7 +260,7 @@ fn each_op_that_fails_is_reported_with_step_and_cause_and_ends_the_run() {
 /// Everything that leaves the run.
 fn no_secret_in(run: &Run) {
     let reports = serde_json::to_string(&run.reports).unwrap();
-    let failure = run.result.as_ref().err().map(crate::supervisor::screen::text).unwrap_or_default();
+    let failure = run.result.as_ref().err().map(host::console::screen::text).unwrap_or_default();
     let everything = [run.lines.join("\n"), reports, failure, format!("{:?}", run.ops)].join("\n");
     for secret in PLANTED {
         assert!(!everything.contains(secret), "{secret} came out after {:?}", run.ops.last());

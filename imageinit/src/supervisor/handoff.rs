@@ -10,6 +10,8 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow, bail};
+use host::console::Console;
+use host::console::policy::End;
 use host::net::links;
 use nii::event::Failure;
 use plan::op::NEW_ROOT;
@@ -18,7 +20,6 @@ use rustix::mount::{UnmountFlags, mount_move, unmount};
 use rustix::process::{Pid, Signal, WaitOptions, chdir, chroot, kill_process, wait};
 use rustix::system::{RebootCommand, reboot};
 
-use super::console::Console;
 use crate::outcome::HandOff;
 
 /// The programs that may be a root's init, as the kernel and systemd's own switch-root look for them.
@@ -56,7 +57,11 @@ pub fn run(hand_off: HandOff, console: &mut Console) -> Failure {
 }
 
 /// Reboots or powers off, come what may; if the kernel does not, a person must.
-pub fn end(hand_off: HandOff, console: &mut Console) -> ! {
+pub fn end(end: End, console: &mut Console) -> ! {
+    let hand_off = match end {
+        End::Reboot => HandOff::Reboot,
+        End::Poweroff => HandOff::Poweroff,
+    };
     let failure = run(hand_off, console);
     loop {
         console.say(&format!("camphor: {}; reset the machine", failure.cause.join(": ")));

@@ -7,12 +7,8 @@
 
 #![allow(clippy::disallowed_methods, reason = "the one module of imageinit that touches the machine itself")]
 
-mod console;
 mod handoff;
 mod mounts;
-mod policy;
-pub mod screen;
-mod shell;
 mod worker;
 
 use std::fs;
@@ -20,13 +16,13 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Result;
+use host::cmdline::Options;
+use host::console::{Console, policy, shell};
 use nii::event::Failure;
 use nii::session::TOKEN_PATH;
 use nii::v1::OnFailure;
 
-use crate::cmdline::Options;
 use crate::outcome::{self, HandOff, Outcome};
-use console::Console;
 use worker::Ended;
 
 /// Runs the machine. Never returns; a PID 1 that ended would be a kernel panic.
@@ -52,9 +48,9 @@ pub fn run() -> ! {
     match work(&mut console) {
         Next::HandOff(hand_off, policy) => {
             let failure = handoff::run(hand_off, &mut console);
-            policy::obey(&failure, policy, &mut console)
+            policy::obey(&failure, policy, &mut console, handoff::end)
         }
-        Next::Failure(failure, policy) => policy::obey(&failure, policy, &mut console),
+        Next::Failure(failure, policy) => policy::obey(&failure, policy, &mut console, handoff::end),
     }
 }
 

@@ -55,7 +55,7 @@ fn label(inputs: &Inputs<'_>) -> Vec<Op> {
         inputs.nii.storage.filesystems.iter().filter(|f| ![Format::Vfat, Format::Swap].contains(&f.format));
     for mount in unix.filter_map(|f| f.mount.as_ref()) {
         let below = |top: &&str| mount == *top || (*top != "/" && mount.starts_with(&format!("{top}/")));
-        if !known.iter().any(|top| below(top)) && !paths.contains(mount) {
+        if !known.iter().any(below) && !paths.contains(mount) {
             paths.push(mount.clone());
         }
     }

@@ -97,7 +97,7 @@ fn kept(storage: &Storage, out: &mut Vec<Finding>) {
 }
 
 /// Labels of the partitions that a device is made of, at any depth.
-fn partitions_of<'a>(storage: &'a Storage, device: &str) -> Vec<&'a str> {
+pub(crate) fn partitions_of<'a>(storage: &'a Storage, device: &str) -> Vec<&'a str> {
     match storage.device(device) {
         Some(Device::Partition(_, partition)) => vec![&partition.label],
         Some(Device::Raid(raid)) => raid.devices.iter().map(String::as_str).collect(),
@@ -112,7 +112,7 @@ fn partitions_of<'a>(storage: &'a Storage, device: &str) -> Vec<&'a str> {
 }
 
 /// The journal goes to the disk that the root begins on. A root that is a partition is marked, too.
-fn marks(storage: &Storage) -> Marks<'_> {
+pub(crate) fn marks(storage: &Storage) -> Marks<'_> {
     let Some(root) = storage.mounted_at("/").map(|root| root.device.as_str()) else {
         return Marks::default();
     };

@@ -1,6 +1,7 @@
 //! The rescue shell on the console that a person looks at.
 
 use std::fs::File;
+use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -8,11 +9,17 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use rustix::process::{Pid, WaitOptions, wait};
 
-use super::console::Console;
+use super::Console;
 
-const BUSYBOX: &[&str] = &["/usr/bin/busybox", "/bin/busybox", "/usr/sbin/busybox"];
+/// Shells and the words before them: busybox of our own initrd, sh of a distribution's.
+const SHELLS: &[(&str, &[&str])] = &[
+    ("/usr/bin/busybox", &["sh"]),
+    ("/bin/busybox", &["sh"]),
+    ("/usr/sbin/busybox", &["sh"]),
+    ("/bin/sh", &[]),
+];
 
-/// Runs a shell to its end. Without busybox in the initrd it says so.
+/// Runs a shell to its end. Without one in the initrd it says so.
 pub fn run(console: &mut Console, why: &str) {
     console.say(&format!("camphor: shell on {}: {why} (the log is /run/camphor/log)", console.preferred()));
     match start(console.preferred()) {
@@ -25,21 +32,28 @@ pub fn run(console: &mut Console, why: &str) {
 }
 
 fn start(tty: &str) -> Result<Pid> {
-    let busybox = BUSYBOX.iter().find(|path| Path::new(path).exists());
-    let busybox =
-        busybox.context("this initrd has no busybox (initrd-builder build --tool-set …,busybox)")?;
+    let shell = SHELLS.iter().find(|(path, _)| Path::new(path).exists());
+    let (program, arguments) =
+        shell.context("this initrd has no shell (initrd-builder build --tool-set …,busybox)")?;
     let open = || File::options().read(true).write(true).open(tty).with_context(|| format!("opening {tty}"));
-    // A session of its own with the console as its terminal, so that Ctrl-C works.
-    let child = Command::new(busybox)
-        .args(["setsid", "-c", busybox, "sh"])
+    let mut command = Command::new(program);
+    command
+        .args(*arguments)
         .stdin(open()?)
         .stdout(open()?)
         .stderr(open()?)
         .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
         .env("HOME", "/root")
-        .env("TERM", "linux")
-        .spawn()
-        .with_context(|| format!("starting {busybox}"))?;
+        .env("TERM", "linux");
+    let lead = || {
+        rustix::process::setsid()?;
+        rustix::process::ioctl_tiocsctty(rustix::stdio::stdin())?;
+        Ok(())
+    };
+    // A session of its own with the console as its terminal, so that Ctrl-C works.
+    // SAFETY: between fork and exec the closure makes system calls only; it neither allocates nor takes a lock.
+    unsafe { command.pre_exec(lead) };
+    let child = command.spawn().with_context(|| format!("starting {program}"))?;
     Ok(Pid::from_child(&child))
 }
 

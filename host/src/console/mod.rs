@@ -1,4 +1,9 @@
-//! Every console of the kernel at once, a log of what was said on them, and its last lines.
+//! Every console of the kernel at once, a log of what was said on them, and its last lines; and what a failed node does:
+//! [`screen`] says why, [`policy`] holds, reboots, or gives a [`shell`].
+
+pub mod policy;
+pub mod screen;
+pub mod shell;
 
 use std::collections::VecDeque;
 use std::fs::{self, File, OpenOptions};

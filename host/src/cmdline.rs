@@ -1,4 +1,4 @@
-//! The kernel command line, as far as it speaks to camphor (`docs/imageinit.md`).
+//! The kernel command line, as far as it speaks to camphor (`docs/imageinit.md`, `docs/installer.md`).
 
 /// What it says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -5,9 +5,19 @@ use std::time::{Duration, Instant};
 use nii::event::Failure;
 use nii::v1::OnFailure;
 
-use super::console::Console;
-use super::{handoff, screen, shell};
-use crate::outcome::HandOff;
+use super::{Console, screen, shell};
+
+/// How a held machine ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// Firmware again.
+    Reboot,
+    /// Off.
+    Poweroff,
+}
+
+/// Ends the machine, its own way.
+pub type Ending = fn(End, &mut Console) -> !;
 
 /// How long the screen stays before a reboot.
 const BEFORE_REBOOT: Duration = Duration::from_secs(60);
@@ -16,18 +26,18 @@ const HOLD_EVERY: Duration = Duration::from_secs(60);
 const COUNT_EVERY: Duration = Duration::from_secs(10);
 
 /// Shows the failure and does what the policy says.
-pub fn obey(failure: &Failure, policy: OnFailure, console: &mut Console) -> ! {
+pub fn obey(failure: &Failure, policy: OnFailure, console: &mut Console, end: Ending) -> ! {
     console.say(&screen::text(failure));
     match policy {
-        OnFailure::Reboot => countdown(console),
+        OnFailure::Reboot => countdown(console, end),
         OnFailure::Shell => shell::run(console, "the NII asks for a shell after a failure"),
         OnFailure::ReportAndHold => {}
     }
-    hold(failure, console)
+    hold(failure, console, end)
 }
 
 /// Reboots after a minute, unless somebody types something.
-fn countdown(console: &mut Console) {
+fn countdown(console: &mut Console, ending: Ending) {
     let end = Instant::now() + BEFORE_REBOOT;
     while let Some(left) = end.checked_duration_since(Instant::now()) {
         console.say(&format!("camphor: rebooting in {} s; Enter stops it", left.as_secs() + 1));
@@ -36,10 +46,10 @@ fn countdown(console: &mut Console) {
             return;
         }
     }
-    handoff::end(HandOff::Reboot, console);
+    ending(End::Reboot, console);
 }
 
-fn hold(failure: &Failure, console: &mut Console) -> ! {
+fn hold(failure: &Failure, console: &mut Console, end: Ending) -> ! {
     let began = Instant::now();
     loop {
         let minutes = began.elapsed().as_secs() / 60;
@@ -51,8 +61,8 @@ fn hold(failure: &Failure, console: &mut Console) -> ! {
         while let Some(left) = next.checked_duration_since(Instant::now()) {
             match console.typed(left).as_deref() {
                 Some("s") => shell::run(console, "leave the shell to come back"),
-                Some("r") => handoff::end(HandOff::Reboot, console),
-                Some("p") => handoff::end(HandOff::Poweroff, console),
+                Some("r") => end(End::Reboot, console),
+                Some("p") => end(End::Poweroff, console),
                 Some("f") => console.say(&screen::text(failure)),
                 Some(_) => break,
                 None => {}
