@@ -59,14 +59,9 @@ pub fn modules(nii: &Nii) -> Vec<Op> {
 pub(crate) fn find<'a>(facts: &'a Facts, nii: &'a Nii, out: &mut Vec<Finding>) -> Vec<Found<'a>> {
     let mut all: Vec<Found<'a>> = Vec::new();
     for (index, wanted) in nii.network.interfaces.iter().enumerate() {
-        let (what, found) = match &wanted.select {
-            InterfaceMatch::Mac(mac) => {
-                (mac, facts.nics.iter().find(|nic| nic.kind == ETHERNET && nic.mac == *mac))
-            }
-            InterfaceMatch::Name(name) => (name, facts.nics.iter().find(|nic| nic.name == *name)),
-        };
+        let (InterfaceMatch::Mac(what) | InterfaceMatch::Name(what)) = &wanted.select;
         let path = format!("network.interfaces[{index}].match");
-        match found {
+        match nic(facts, &wanted.select) {
             None => out.push(Finding::error(
                 path,
                 format!("no interface is {what}; the machine has {}", list(facts)),
@@ -83,7 +78,16 @@ pub(crate) fn find<'a>(facts: &'a Facts, nii: &'a Nii, out: &mut Vec<Finding>) -
     all
 }
 
-fn list(facts: &Facts) -> String {
+/// The machine's interface that matches.
+pub(crate) fn nic<'a>(facts: &'a Facts, select: &InterfaceMatch) -> Option<&'a Nic> {
+    facts.nics.iter().find(|nic| match select {
+        InterfaceMatch::Mac(mac) => nic.kind == ETHERNET && nic.mac == *mac,
+        InterfaceMatch::Name(name) => nic.name == *name,
+    })
+}
+
+/// The machine's Ethernet interfaces, for people.
+pub(crate) fn list(facts: &Facts) -> String {
     let ethernet = facts.nics.iter().filter(|nic| nic.kind == ETHERNET);
     let nics: Vec<String> = ethernet.map(|nic| format!("{} ({})", nic.name, nic.mac)).collect();
     if nics.is_empty() { "none (is the driver in the initrd?)".into() } else { nics.join(", ") }
@@ -119,10 +123,10 @@ pub(crate) fn resolver(facts: &Facts, nii: &Nii) -> (Vec<IpAddr>, Vec<String>) {
             }
         }
     }
-    let search = if network.search.is_empty() {
-        network.domain.iter().cloned().collect()
-    } else {
-        network.search.clone()
-    };
-    (servers, search)
+    (servers, search(network))
+}
+
+/// Search domains: the NII's, or else its domain.
+pub(crate) fn search(network: &nii::v1::Network) -> Vec<String> {
+    if network.search.is_empty() { network.domain.iter().cloned().collect() } else { network.search.clone() }
 }
