@@ -4,8 +4,8 @@
 getarg rd.break > /dev/null && return 0
 . /usr/libexec/camphor/lib.sh
 
-camphor_why="dracut gave up before the install began"
-[ -e /run/camphor/handed-over ] && camphor_why="dracut gave up after the kickstart was made: no stage 2 from inst.stage2="
+camphor_why="dracut gave up before the kickstart was made"
+[ -e /run/camphor/handed-over ] && camphor_why="dracut gave up: is there a stage 2 at inst.stage2=?"
 camphor_say "$camphor_why"
 [ -e /run/camphor/started ] && /run/camphor/installer report failed --text "$camphor_why"
 # Where no shell may be opened dracut would end the machine, and its screen.

@@ -1,0 +1,61 @@
+//! What every shell file there must be: short, clean, and unable to end the shell that sources it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../dracut-module")
+}
+
+fn files() -> Vec<PathBuf> {
+    let module = folder().join("90camphor");
+    let mut files: Vec<PathBuf> = fs::read_dir(module).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    assert!(files.len() > 9);
+    files
+}
+
+fn clean(command: &mut Command) {
+    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stdout));
+}
+
+fn is_hook(path: &Path) -> bool {
+    path.file_name().unwrap() != "module-setup.sh"
+}
+
+#[test]
+fn short() {
+    for path in files() {
+        let text = fs::read_to_string(&path).unwrap();
+        assert!(text.lines().count() < 50, "{}", path.display());
+        assert!(text.lines().all(|line| line.len() <= 120), "{}", path.display());
+    }
+}
+
+#[test]
+fn shellcheck_and_the_shells_parsers_find_nothing() {
+    for path in files() {
+        // dracut runs module-setup.sh itself, with bash; hooks run with whatever sh an initrd has.
+        let (dialect, parser) = if is_hook(&path) { ("sh", "dash") } else { ("bash", "bash") };
+        clean(Command::new("shellcheck").args(["-s", dialect]).arg(&path).current_dir(folder()));
+        clean(Command::new(parser).arg("-n").arg(&path));
+    }
+}
+
+#[test]
+fn nothing_ends_the_shell_or_the_machine() {
+    for path in files().iter().filter(|path| is_hook(path)) {
+        let text = fs::read_to_string(path).unwrap();
+        for line in text.lines().filter(|line| !line.trim_start().starts_with('#')) {
+            let words: Vec<&str> = line.split([' ', ';', '(', ')', '{', '}']).collect();
+            for word in ["exit", "die", "-e,", "halt", "poweroff", "reboot"] {
+                assert!(!words.contains(&word), "{}: {line}", path.display());
+            }
+            assert!(!line.contains("set -e") && !line.contains("set -u"), "{}: {line}", path.display());
+            // A redirection that fails ends a POSIX shell if it belongs to a special builtin.
+            assert!(!line.trim_start().starts_with(": >"), "{}: {line}", path.display());
+        }
+    }
+}
