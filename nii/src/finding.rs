@@ -26,18 +26,30 @@ pub struct Finding {
 impl Finding {
     /// An error at `path`.
     pub fn error(path: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { severity: Severity::Error, path: path.into(), message: message.into() }
+        Self::new(Severity::Error, path.into(), message.into())
     }
 
     /// A warning at `path`.
     pub fn warning(path: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { severity: Severity::Warning, path: path.into(), message: message.into() }
+        Self::new(Severity::Warning, path.into(), message.into())
+    }
+
+    /// Both may hold text of the document, and must not move a console's cursor or begin a line of a log.
+    fn new(severity: Severity, path: String, message: String) -> Self {
+        Self { severity, path: visible(path), message: visible(message) }
     }
 
     /// Whether the document must be refused for this.
     pub fn is_error(&self) -> bool {
         self.severity == Severity::Error
     }
+}
+
+fn visible(text: String) -> String {
+    if !text.contains(char::is_control) {
+        return text;
+    }
+    text.chars().flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] }).collect()
 }
 
 impl std::fmt::Display for Finding {

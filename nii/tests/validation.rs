@@ -120,10 +120,10 @@ fn disks_and_partitions() {
     let label = |label: &str| {
         [
             ("/storage/disks/1/partitions/0/label", json!(label)),
-            ("/storage/filesystems/4/partition", json!(label)),
+            ("/storage/filesystems/4/device", json!(label)),
         ]
     };
-    for wrong in ["", "a/b", "a\nb", &"x".repeat(37)] {
+    for wrong in ["", "a\"b", "a\nb", &"x".repeat(37)] {
         refused(&label(wrong), path, "UTF-16");
     }
     refused(&label("camphor"), path, "camphor's own");
@@ -195,7 +195,7 @@ fn image_modules_and_boot() {
     assert_eq!(findings(&document)[0].path, "image");
     refused(&[("/image/sources", json!([]))], "image.sources", "is empty");
     for url in ["ftp://head/x", "head:8080", "http://a b"] {
-        refused(&[("/image/sources/0", json!(url))], "image.sources[0]", "http or https");
+        refused(&[("/image/sources/0", json!(url))], "image.sources[0]", "URL");
     }
     refused(&[("/image/tmpfs_mib", json!(0))], "image.tmpfs_mib", "at least 1");
     for name in ["", "a b", "../x", "a.ko"] {

@@ -1,0 +1,95 @@
+//! What each flow needs, and what it does not do: that is refused, and not half obeyed.
+
+use super::Out;
+use crate::Finding;
+use crate::v1::{After, InstallType, Loader, Nii, PartitionType, StorageMode};
+
+const LATER: &str = "this comes with a later release for installs from an image; `package` installs have it";
+
+pub(super) fn flows(nii: &Nii, out: Out<'_>) {
+    match nii.install.kind {
+        InstallType::Package => package(nii, out),
+        InstallType::Disked | InstallType::Diskless => image(nii, out),
+    }
+}
+
+fn package(nii: &Nii, out: Out<'_>) {
+    if nii.package.is_none() {
+        out.push(Finding::error("package", "a package install needs it: what is installed, and from where"));
+    }
+    if nii.image.is_some() {
+        out.push(Finding::error("image", "a package install has no image"));
+    }
+    if nii.install.after == After::SwitchRoot {
+        let message = "must be `reboot`, `kexec` or `poweroff`: anaconda does not go on into the new root";
+        out.push(Finding::error("install.after", message));
+    }
+    if nii.boot.loader == Loader::SystemdBoot {
+        out.push(Finding::error("boot.loader", "must be `grub`: it is what anaconda installs"));
+    }
+    if nii.storage.mode == StorageMode::Anaconda {
+        let message = "cannot be kept with `storage.mode: anaconda`, which clears the disks: use `camphor`";
+        kept(nii).into_iter().for_each(|path| out.push(Finding::error(path, message)));
+    }
+}
+
+fn image(nii: &Nii, out: Out<'_>) {
+    if nii.package.is_some() {
+        out.push(Finding::error("package", "is for package installs: an image has its packages already"));
+    }
+    if !nii.scripts.is_empty() {
+        out.push(Finding::error("scripts", LATER));
+    }
+    for (i, interface) in nii.network.interfaces.iter().enumerate() {
+        let path = format!("network.interfaces[{i}]");
+        if interface.bond.is_some() {
+            out.push(Finding::error(format!("{path}.bond"), LATER));
+        }
+        if interface.vlan.is_some() {
+            out.push(Finding::error(format!("{path}.vlan"), LATER));
+        }
+    }
+    let storage = &nii.storage;
+    if storage.mode == StorageMode::Anaconda {
+        out.push(Finding::error(
+            "storage.mode",
+            "must be `camphor`: there is no anaconda in an install from an image",
+        ));
+    }
+    for (field, used) in [
+        ("raid", !storage.raid.is_empty()),
+        ("volume_groups", !storage.volume_groups.is_empty()),
+        ("logical_volumes", !storage.logical_volumes.is_empty()),
+    ] {
+        if used {
+            out.push(Finding::error(format!("storage.{field}"), LATER));
+        }
+    }
+    for (i, disk) in storage.disks.iter().enumerate() {
+        for (j, partition) in disk.partitions.iter().enumerate() {
+            if matches!(partition.kind, PartitionType::Raid | PartitionType::Lvm) {
+                out.push(Finding::error(format!("storage.disks[{i}].partitions[{j}].type"), LATER));
+            }
+        }
+    }
+    kept(nii).into_iter().for_each(|path| out.push(Finding::error(path, LATER)));
+}
+
+/// The paths of every `preserve` that is set.
+fn kept(nii: &Nii) -> Vec<String> {
+    let storage = &nii.storage;
+    let mut paths = Vec::new();
+    for (i, disk) in storage.disks.iter().enumerate() {
+        let kept = disk.partitions.iter().enumerate().filter(|(_, partition)| partition.preserve);
+        paths.extend(kept.map(|(j, _)| format!("storage.disks[{i}].partitions[{j}].preserve")));
+    }
+    let mut list = |name: &str, kept: Vec<bool>| {
+        let kept = kept.into_iter().enumerate().filter(|(_, kept)| *kept);
+        paths.extend(kept.map(|(i, _)| format!("storage.{name}[{i}].preserve")));
+    };
+    list("raid", storage.raid.iter().map(|array| array.preserve).collect());
+    list("volume_groups", storage.volume_groups.iter().map(|group| group.preserve).collect());
+    list("logical_volumes", storage.logical_volumes.iter().map(|volume| volume.preserve).collect());
+    list("filesystems", storage.filesystems.iter().map(|filesystem| filesystem.preserve).collect());
+    paths
+}
