@@ -2,8 +2,14 @@
 //!
 //! The spool holds [`SPOOL_MAX`] bytes; when it is full, progress is dropped first, then the oldest reports. Before
 //! there is a session nothing is sent: the console alone shows what happens.
+//!
+//! Several processes of one boot may share a spool in a file ([`shared`]): the package flow's programs come one after
+//! another, and at times two at once.
+
+mod shared;
 
 use std::collections::VecDeque;
+use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -38,6 +44,8 @@ pub struct Reporter(Arc<Shared>);
 
 struct Shared {
     boot_id: Uuid,
+    /// Where the spool is kept for other processes, too.
+    file: Option<shared::File>,
     spool: Mutex<Spool>,
     changed: Condvar,
 }
@@ -58,16 +66,27 @@ struct Spool {
 impl Reporter {
     /// A reporter for this boot.
     pub fn new(boot_id: Uuid) -> Self {
-        let shared = Shared { boot_id, spool: Mutex::default(), changed: Condvar::new() };
+        Self::on(boot_id, None)
+    }
+
+    /// A reporter that shares sequence and spool with all others of this boot on the same `file`.
+    pub fn shared(boot_id: Uuid, file: &Path) -> Self {
+        Self::on(boot_id, Some(shared::File::new(file)))
+    }
+
+    fn on(boot_id: Uuid, file: Option<shared::File>) -> Self {
+        let shared = Shared { boot_id, file, spool: Mutex::default(), changed: Condvar::new() };
         Self(Arc::new(shared))
     }
 
     /// Takes a report.
     pub fn report(&self, body: Body) {
         let mut spool = self.0.lock();
-        spool.seq += 1;
-        let event = Event { boot_id: self.0.boot_id, seq: spool.seq, mono_ms: boot_ms(), body };
-        spool.push(event);
+        self.0.in_common(&mut spool, |spool| {
+            spool.seq += 1;
+            let event = Event { boot_id: self.0.boot_id, seq: spool.seq, mono_ms: boot_ms(), body };
+            spool.push(event);
+        });
         self.0.changed.notify_all();
     }
 
@@ -85,11 +104,12 @@ impl Reporter {
         Ok(())
     }
 
-    /// Waits until the head node has everything; false if it has not within `patience`, or at once before there is a
+    /// Waits until the head node has everything, also what other processes said before; false if it has not within `patience`, or at once before there is a
     /// session.
     pub fn flush(&self, patience: Duration) -> bool {
         let end = Instant::now() + patience;
         let mut spool = self.0.lock();
+        self.0.in_common(&mut spool, |_| ());
         spool.flushing = true;
         self.0.changed.notify_all();
         while spool.sending && !spool.waiting.is_empty() && spool.refused.is_none() && Instant::now() < end {
@@ -122,6 +142,12 @@ impl Spool {
         }
     }
 
+    /// What waits, as another process left it.
+    fn replace(&mut self, waiting: Vec<Event>) {
+        (self.waiting, self.bytes) = (VecDeque::new(), 0);
+        waiting.into_iter().for_each(|event| self.push(event));
+    }
+
     fn remove(&mut self, index: usize) {
         self.bytes -= self.waiting.remove(index).map_or(0, |(_, size)| size);
     }
@@ -143,6 +169,21 @@ impl Spool {
 }
 
 impl Shared {
+    /// Changes the spool, together with whoever shares it. A file that cannot be used leaves this process alone with its
+    /// own reports; there is nobody to tell.
+    fn in_common<T>(&self, spool: &mut Spool, change: impl FnOnce(&mut Spool) -> T) -> T {
+        let Some(file) = &self.file else { return change(spool) };
+        let Ok(mut open) = file.open() else { return change(spool) };
+        if let Some(kept) = open.read() {
+            spool.seq = spool.seq.max(kept.seq);
+            spool.replace(kept.waiting);
+        }
+        let result = change(spool);
+        let waiting = spool.waiting.iter().map(|(event, _)| event.clone()).collect();
+        let _ = open.write(&shared::Kept { seq: spool.seq, waiting });
+        result
+    }
+
     fn lock(&self) -> MutexGuard<'_, Spool> {
         self.spool.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -157,7 +198,9 @@ impl Shared {
             let batch = self.next_batch();
             match send(destination, &batch) {
                 Ok(through) => {
-                    self.lock().acknowledged(through);
+                    let mut spool = self.lock();
+                    self.in_common(&mut spool, |spool| spool.acknowledged(through));
+                    drop(spool);
                     self.changed.notify_all();
                     pauses = retry::pauses();
                 }
@@ -176,10 +219,15 @@ impl Shared {
 
     fn next_batch(&self) -> EventBatch {
         let mut spool = self.lock();
-        while spool.waiting.is_empty() {
+        loop {
+            let batch = self.in_common(&mut spool, |spool| spool.batch());
+            if !batch.events.is_empty() {
+                return batch;
+            }
+            // Somebody may wait for the last acknowledgement, which another process got.
+            self.changed.notify_all();
             spool = self.wait(spool, Duration::MAX);
         }
-        spool.batch()
     }
 
     /// Pauses, but only for a second once somebody waits for the reports to be out.
@@ -267,6 +315,26 @@ mod tests {
         reporter.report(warning("after"));
         assert!(reporter.flush(Duration::from_secs(30)));
         assert_eq!(*fake.seen.lock().unwrap(), [1, 2]);
+    }
+
+    #[test]
+    fn several_reporters_share_one_sequence_and_one_spool() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("events");
+        let (first, second) = (Reporter::shared(Uuid::nil(), &file), Reporter::shared(Uuid::nil(), &file));
+        first.report(warning("one"));
+        second.report(warning("two"));
+        first.report(warning("three"));
+        let fake = Arc::new(Fake { failures: Mutex::default(), seen: Mutex::default() });
+        let exchange: Arc<dyn Exchange> = Arc::clone(&fake) as _;
+        let key = Secret::new("k");
+        second.send_to(Destination { https: "https://h".into(), key, exchange }).unwrap();
+        assert!(second.flush(Duration::from_secs(30)));
+        assert_eq!(*fake.seen.lock().unwrap(), [1, 2, 3]);
+        let third = Reporter::shared(Uuid::nil(), &file);
+        third.report(warning("four"));
+        let seqs: Vec<u64> = third.waiting().iter().map(|event| event.seq).collect();
+        assert_eq!(seqs, [4], "what was acknowledged is gone for all");
     }
 
     #[test]
