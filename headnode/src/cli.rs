@@ -58,6 +58,9 @@ pub enum Command {
     /// Kernels and initrds that nodes boot
     #[command(subcommand)]
     Netboot(Netboot),
+    /// Scripts and kickstart templates for package installs
+    #[command(subcommand)]
+    Script(Script),
     /// Groups and their documents
     #[command(subcommand)]
     Group(Group),
@@ -84,6 +87,16 @@ pub enum Command {
         /// How many, from the end
         #[arg(long, default_value_t = 200)]
         limit: u32,
+    },
+    /// Lists the logs that a node sent, or prints one
+    Logs {
+        /// The node
+        node: String,
+        /// The log to print
+        log: Option<String>,
+        /// Only of this attempt: its number in its arming (the last one that has it), or its id
+        #[arg(long)]
+        attempt: Option<String>,
     },
     /// Reads a password from stdin, prints its crypt hash
     HashPassword,
@@ -204,12 +217,39 @@ pub enum Netboot {
         /// The initrd
         #[arg(long)]
         initrd: PathBuf,
+        /// Camphor's segment, if they are a distribution's installer (initrd-builder append makes it)
+        #[arg(long)]
+        segment: Option<PathBuf>,
     },
     /// Lists them
     List,
     /// Forgets one
     Rm {
         /// The netboot
+        name: String,
+    },
+}
+
+/// `script …`
+#[derive(Debug, Subcommand)]
+pub enum Script {
+    /// Adds a script or a template, or a new version of it
+    Add {
+        /// What to call it
+        name: String,
+        /// Its file, at most 1 MiB
+        file: PathBuf,
+    },
+    /// Lists them
+    List,
+    /// Prints one
+    Show {
+        /// The script
+        name: String,
+    },
+    /// Forgets one with all its versions
+    Rm {
+        /// The script
         name: String,
     },
 }
@@ -242,7 +282,7 @@ pub enum Group {
     Show {
         /// The group
         name: String,
-        /// With the password hash
+        /// With the password hashes
         #[arg(long)]
         secrets: bool,
     },
@@ -302,6 +342,9 @@ pub struct NodeSet {
     /// Its address, to be reserved
     #[arg(long)]
     pub ip: Option<Ipv4Addr>,
+    /// Its id in the site's own inventory
+    #[arg(long)]
+    pub uid: Option<String>,
     /// Its network, if there are several
     #[arg(long)]
     pub network: Option<String>,

@@ -7,7 +7,12 @@ use time::format_description::well_known::Rfc3339;
 
 /// Milliseconds since 1970; 0 while the clock stands before that.
 pub fn now_ms() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    ms(SystemTime::now())
+}
+
+/// `time` as milliseconds since 1970.
+pub fn ms(time: SystemTime) -> i64 {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 

@@ -18,7 +18,7 @@ impl DataDir {
     /// # Errors
     /// When it cannot be made or is not ours.
     pub fn create(path: &Path) -> Result<Self> {
-        for folder in ["keys", "images", "boot", "run"] {
+        for folder in ["keys", "images", "boot", "scripts", "logs", "run"] {
             let folder = path.join(folder);
             fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;
         }
@@ -58,6 +58,16 @@ impl DataDir {
     /// A kernel or an initrd.
     pub fn boot_file(&self, digest: &Digest, name: &str) -> PathBuf {
         self.0.join("boot").join(digest.to_string()).join(name)
+    }
+
+    /// A version of a script or a template.
+    pub fn script(&self, digest: &Digest) -> PathBuf {
+        self.0.join("scripts").join(digest.to_string())
+    }
+
+    /// The folder of a node's logs.
+    pub fn logs(&self, node: &str) -> PathBuf {
+        self.0.join("logs").join(node)
     }
 
     /// A file that `serve` makes anew.

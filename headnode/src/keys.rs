@@ -26,6 +26,7 @@ const NII_CERTIFICATE: &str = "nii.cert";
 const IMAGE_KEY: &str = "image.key";
 const IMAGE_PUBLIC: &str = "image.pub";
 const TOKEN_KEY: &str = "token.key";
+const ESCROW_KEY: &str = "escrow.key";
 /// Written last: it says that all others are there.
 const TRUST: &str = "trust.json";
 
@@ -38,6 +39,7 @@ pub struct Keys {
     nii: SigningKey,
     certificate: Certificate,
     token: Zeroizing<[u8; 32]>,
+    escrow: Zeroizing<[u8; 32]>,
 }
 
 /// Makes all keys, unless they are there already.
@@ -45,6 +47,10 @@ pub struct Keys {
 /// # Errors
 /// When the folder cannot be written or the system has no random numbers.
 pub fn ensure(dir: &DataDir) -> Result<()> {
+    // By itself: data folders of before the package flow have all others.
+    if !dir.key(ESCROW_KEY).exists() {
+        write_private(&dir.key(ESCROW_KEY), Base64::encode_string(&*random()?).as_bytes())?;
+    }
     if dir.key(TRUST).exists() {
         return Ok(());
     }
@@ -106,12 +112,18 @@ impl Keys {
             certificate: serde_json::from_slice(&certificate)
                 .with_context(|| format!("reading {}", path.display()))?,
             token: read_seed(&dir.key(TOKEN_KEY))?,
+            escrow: read_seed(&dir.key(ESCROW_KEY))?,
         })
     }
 
     /// Signs a payload for `purpose`.
     pub fn seal(&self, purpose: Purpose, payload: Vec<u8>) -> Envelope {
         Envelope::seal(purpose, payload, &self.nii, self.certificate.clone())
+    }
+
+    /// What [`crate::escrow`] seals with.
+    pub fn escrow(&self) -> &[u8; 32] {
+        &self.escrow
     }
 
     /// A secret of 128 bits in hexadecimal that only this key and `parts` make. Derived, not stored: a token can be

@@ -3,6 +3,7 @@
 //! * [`cli`], [`commands`], [`output`]: what admins type and see.
 //! * [`store`], [`state`], [`report`]: what is known, and what may follow what.
 //! * [`document`], [`recipe`]: from a group's document to a node's NII.
+//! * [`scripts`], [`logs`], [`escrow`]: what package installs take, and leave with us.
 //! * [`script`], [`cpio`], [`netboot`], [`localboot`]: what firmware gets.
 //! * [`http`], [`dhcp`], [`serve`]: the running server.
 //! * [`keys`], [`data_dir`]: secrets, and where they lie.
@@ -15,15 +16,19 @@ mod cpio;
 mod data_dir;
 mod dhcp;
 mod document;
+mod escrow;
 mod http;
 mod keys;
 mod localboot;
 mod log;
+mod logs;
+mod names;
 mod netboot;
 mod output;
 mod recipe;
 mod report;
 mod script;
+mod scripts;
 mod serve;
 mod state;
 mod store;

@@ -13,6 +13,8 @@ use crate::data_dir::DataDir;
 pub const KERNEL: &str = "vmlinuz";
 /// An initrd's.
 pub const INITRD: &str = "initrd.img";
+/// That of our segment behind a distribution's initrd.
+pub const SEGMENT: &str = "segment.img";
 
 /// Copies `source` into the data folder as `name`, padded with zero bytes to a multiple of `align`.
 ///

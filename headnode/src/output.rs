@@ -1,6 +1,6 @@
 //! What commands print on stdout: columns for people, JSON for programs.
 
-use std::io::{self, Write as _};
+use std::io::{self, IsTerminal as _, Write as _};
 
 use anyhow::{Context as _, Result};
 use serde_json::Value;
@@ -56,6 +56,31 @@ pub fn text(text: &str) -> Result<()> {
     out.write_all(text.as_bytes()).and_then(|()| out.flush()).context("writing to stdout")
 }
 
+/// Prints a file: as it is, but a terminal is not commanded by it.
+///
+/// # Errors
+/// When stdout is gone.
+pub fn bytes(bytes: &[u8]) -> Result<()> {
+    if io::stdout().is_terminal() {
+        return text(&visible(&String::from_utf8_lossy(bytes)));
+    }
+    let mut out = io::stdout().lock();
+    out.write_all(bytes).and_then(|()| out.flush()).context("writing to stdout")
+}
+
+/// The text with its control characters escaped, but for tabs and line ends.
+fn visible(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\n' | '\t' => out.push(c),
+            c if c.is_control() => out.extend(c.escape_default()),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
 /// The text of an absent value.
 pub fn or_dash(value: Option<impl ToString>) -> String {
     value.map_or_else(|| "-".to_owned(), |value| value.to_string())
@@ -93,5 +118,10 @@ mod tests {
             super::table(&["name", "ip"], &rows),
             "NAME    IP\nn1      10.1.0.1\nnode-2  -\\u{1b}[0m\n"
         );
+    }
+
+    #[test]
+    fn files_do_not_command_terminals() {
+        assert_eq!(super::visible("a\tb\n\x1b[2J\r\n"), "a\tb\n\\u{1b}[2J\\r\n");
     }
 }

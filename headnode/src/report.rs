@@ -7,6 +7,10 @@ use serde::{Deserialize, Serialize};
 const GRACE_MS: i64 = 30_000;
 /// From a beginning to the first step, and between two steps, no deadline runs.
 const BETWEEN_MS: i64 = 120_000;
+/// A node that works for a long time and has nothing to count says so once a minute: three may get lost.
+const ALIVE_MS: i64 = 3 * 60_000 + GRACE_MS;
+/// The step that lives by such signs from its start on: its deadline is hours, and its program is not ours.
+const ANACONDA: &str = "anaconda";
 /// The step that makes an install count: a disk may say "done" from its start on, whatever is reported of it.
 const COMMIT: &str = "commit";
 
@@ -59,14 +63,19 @@ impl Report {
                 self.step = Some(Step { name: step.clone(), number: *number, of: *of });
                 self.progress = None;
                 self.committing |= step == COMMIT;
-                self.due = Some(now + i64::from(*deadline_s) * 1000 + GRACE_MS);
+                let deadline = now + i64::from(*deadline_s) * 1000 + GRACE_MS;
+                self.due = Some(if step == ANACONDA { deadline.min(now + ALIVE_MS) } else { deadline });
             }
             Body::StepFinished { .. } => self.due = Some(now + BETWEEN_MS),
             Body::Progress { done, total, .. } => {
                 self.progress = Some(Progress { done: *done, total: *total });
                 self.due = self.due.max(Some(now + GRACE_MS));
             }
-            Body::Alive { .. } => self.due = self.due.max(Some(now + GRACE_MS)),
+            // Of the step that is on: one that was sent before it ended may come after its end.
+            Body::Alive { step } if self.step.as_ref().is_some_and(|on| on.name == *step) => {
+                self.due = Some(now + ALIVE_MS);
+            }
+            Body::Alive { .. } => {}
             Body::Failed(failure) => {
                 self.error = Some(failure.cause.join(": "));
                 self.due = None;
@@ -101,6 +110,22 @@ mod tests {
         report.absorb(&Body::Progress { step: "unpack".into(), done: 2, total: 2 }, 629_000);
         assert!(!report.is_lost(600_000 + GRACE_MS + 1), "but whoever makes progress is there");
         assert_eq!(report.progress, Some(Progress { done: 2, total: 2 }));
+    }
+
+    #[test]
+    fn anaconda_is_lost_when_it_says_nothing_more() {
+        let mut report = Report::begun(0);
+        let anaconda = Body::StepStarted { step: ANACONDA.into(), number: 9, of: 14, deadline_s: 14_400 };
+        report.absorb(&anaconda, 0);
+        assert!(!report.is_lost(ALIVE_MS) && report.is_lost(ALIVE_MS + 1));
+        for minute in 1..=300 {
+            report.absorb(&Body::Alive { step: ANACONDA.into() }, minute * 60_000);
+        }
+        let last = 300 * 60_000;
+        assert!(!report.is_lost(last + ALIVE_MS) && report.is_lost(last + ALIVE_MS + 1));
+        report.absorb(&started(5), last);
+        report.absorb(&Body::Alive { step: ANACONDA.into() }, last);
+        assert!(report.is_lost(last + 5000 + GRACE_MS + 1), "a late sign of life is of a step that is over");
     }
 
     #[test]

@@ -7,6 +7,7 @@ use clap::ValueEnum;
 use serde::Deserialize;
 
 use crate::addresses::Mac;
+use crate::netboot::{INITRD, KERNEL, SEGMENT};
 use crate::recipe::Recipe;
 use crate::store::inventory::Netboot;
 
@@ -31,23 +32,25 @@ pub const LOCAL_BOOT: &str = "localboot.efi";
 const POLL_S: u32 = 10;
 const RETRY_S: u32 = 3;
 
-/// An install (or a diskless boot): kernel, initrd, and the token as a second initrd.
+/// An install (or a diskless boot): kernel, initrd, our segment if the initrd is a distribution's, and the token.
 ///
 /// `token` is the URL's last part: an attempt's id, or what `boot show` has in its place.
 pub fn install(recipe: &Recipe, netboot: &Netboot, token: &str, platform: Platform, banner: &str) -> String {
     let http = recipe.http();
-    let mut arguments = vec![format!("camphor.head={http}"), format!("BOOTIF={}", recipe.node.mac.bootif())];
+    let Netboot { kernel, initrd, segment, .. } = netboot;
+    let mut initrds = vec![(INITRD, format!("{http}/boot/file/{initrd}/{INITRD}"))];
+    initrds.extend(segment.map(|segment| (SEGMENT, format!("{http}/boot/file/{segment}/{SEGMENT}"))));
+    initrds.push(("token", format!("{http}/boot/token/{token}")));
+    let mut arguments = recipe.kernel_arguments();
     if platform == Platform::Efi {
-        arguments.extend(["initrd=initrd.img".into(), "initrd=token".into()]);
+        arguments.extend(initrds.iter().map(|(name, _)| format!("initrd={name}")));
     }
-    arguments.extend(recipe.document.netboot_args.iter().cloned());
-    let Netboot { kernel, initrd, .. } = netboot;
+    let initrds = initrds.iter().map(|(name, url)| format!("initrd --name {name} {url} || goto again\n"));
     format!(
         "#!ipxe\n\
          echo camphor: {banner}\n\
-         kernel --name vmlinuz {http}/boot/file/{kernel}/vmlinuz {arguments} || goto again\n\
-         initrd --name initrd.img {http}/boot/file/{initrd}/initrd.img || goto again\n\
-         initrd --name token {http}/boot/token/{token} || goto again\n\
+         kernel --name {KERNEL} {http}/boot/file/{kernel}/{KERNEL} {arguments} || goto again\n\
+         {initrds}\
          boot || goto again\n\
          :again\n\
          imgfree\n\
@@ -55,6 +58,7 @@ pub fn install(recipe: &Recipe, netboot: &Netboot, token: &str, platform: Platfo
          {}",
         ask_again(RETRY_S),
         arguments = arguments.join(" "),
+        initrds = initrds.collect::<String>(),
     )
 }
 

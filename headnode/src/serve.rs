@@ -62,6 +62,7 @@ pub async fn run(dir: &DataDir, store: Store, options: &cli::Serve) -> Result<()
         link: Link { leases: dir.run("leases"), arp: PathBuf::from("/proc/net/arp") },
         local_boot,
         https_port: ports.1,
+        logs: tokio::sync::Mutex::default(),
     });
     let tls = keys::tls(dir, &[ours.as_slice(), listen].concat())?;
     let handle = Handle::new();

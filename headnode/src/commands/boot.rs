@@ -1,6 +1,6 @@
 //! `headnode boot …`
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 
 use super::{Context, actor};
 use crate::cli::Boot as Command;
@@ -35,7 +35,7 @@ async fn install(context: &Context, names: &[String]) -> Result<()> {
     for name in names {
         let node = context.store.node(name).await?;
         let recipe = Recipe::of(&context.store, node).await?;
-        recipe.check_bootable()?;
+        recipe.netboot()?;
         ready.push(recipe.node);
     }
     for node in ready {
@@ -50,7 +50,7 @@ async fn show(context: &Context, name: &str, platform: Platform) -> Result<()> {
     if !attempts::may_try(recipe.node.state, recipe.retries_failed()) {
         return output::text(&http::idle(&recipe, platform, localboot::is_made(&context.dir)));
     }
-    let netboot = recipe.netboot.as_ref().context("its group names no netboot")?;
+    let netboot = recipe.netboot()?;
     // Numbers begin anew when a diskless node came up well.
     let number = match context.store.last_attempt(recipe.node.id).await? {
         Some(attempt) if attempt.is_fresh() => attempt.number,

@@ -67,6 +67,7 @@ async fn check(context: &Context, group: &str, source: Source<'_>) -> Result<()>
         network: network.name.clone(),
         mac: "02:00:00:00:00:01".parse()?,
         address: Some(network.address),
+        uid: None,
         overrides: String::new(),
         state: State::Unknown,
         since: 0,

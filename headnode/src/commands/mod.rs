@@ -3,10 +3,12 @@
 mod boot;
 mod group;
 mod image;
+mod logs;
 mod netboot;
 mod network;
 mod node;
 mod password;
+mod script;
 mod status;
 
 use std::path::Path;
@@ -18,7 +20,7 @@ use crate::cli::{Cli, Command, Init, Output};
 use crate::data_dir::DataDir;
 use crate::recipe::{Form, HTTP_PORT, HTTPS_PORT, Recipe};
 use crate::store::Store;
-use crate::{keys, log, output, serve};
+use crate::{keys, log, names, output, serve};
 
 /// What every command works with.
 pub struct Context {
@@ -58,6 +60,10 @@ pub async fn run(cli: Cli) -> Result<()> {
         Command::Network(command) => network::run(&context, command).await,
         Command::Image(command) => image::run(&context, command).await,
         Command::Netboot(command) => netboot::run(&context, command).await,
+        Command::Script(command) => script::run(&context, command).await,
+        Command::Logs { node, log, attempt } => {
+            logs::run(&context, &node, log.as_deref(), attempt.as_deref()).await
+        }
         Command::Group(command) => group::run(&context, command).await,
         Command::Node(command) => node::run(&context, command).await,
         Command::Boot(command) => boot::run(&context, command).await,
@@ -96,10 +102,7 @@ async fn nii(context: &Context, node: &str) -> Result<()> {
 
 /// Names become parts of paths and URLs.
 fn check_name(kind: &str, name: &str) -> Result<()> {
-    let right = (1..=64).contains(&name.len())
-        && name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
-        && !name.starts_with(['.', '-']);
-    ensure!(right, "`{name}` is no name for a {kind}: 1 to 64 letters, digits, `-`, `_` and `.`");
+    ensure!(names::is_name(name), "`{name}` is no name for a {kind}: {}", names::RULE);
     Ok(())
 }
 

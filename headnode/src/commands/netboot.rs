@@ -11,33 +11,51 @@ use super::{Context, check_name, short};
 use crate::cli::Netboot as Command;
 use crate::clock;
 use crate::document::Source;
-use crate::netboot::{INITRD, INITRD_ALIGN, KERNEL, keep};
-use crate::output::List;
+use crate::netboot::{INITRD, INITRD_ALIGN, KERNEL, SEGMENT, keep};
+use crate::output::{List, or_dash};
 use crate::store::inventory::Netboot;
 
 pub(super) async fn run(context: &Context, command: Command) -> Result<()> {
     match command {
-        Command::Add { name, kernel, initrd } => add(context, &name, &kernel, &initrd).await,
+        Command::Add { name, kernel, initrd, segment } => {
+            add(context, name, &kernel, &initrd, segment.as_deref()).await
+        }
         Command::List => list(context).await,
         Command::Rm { name } => remove(context, &name).await,
     }
 }
 
-async fn add(context: &Context, name: &str, kernel: &Path, initrd: &Path) -> Result<()> {
-    check_name("netboot", name)?;
+async fn add(
+    context: &Context,
+    name: String,
+    kernel: &Path,
+    initrd: &Path,
+    segment: Option<&Path>,
+) -> Result<()> {
+    check_name("netboot", &name)?;
     let before = context.store.netboots().await?;
-    let kernel = keep(&context.dir, kernel, KERNEL, 1)?;
-    let initrd = keep(&context.dir, initrd, INITRD, INITRD_ALIGN)?;
-    context.store.set_netboot(name, kernel, initrd).await?;
+    let segment = segment.map(|segment| keep(&context.dir, segment, SEGMENT, INITRD_ALIGN)).transpose()?;
+    let netboot = Netboot {
+        kernel: keep(&context.dir, kernel, KERNEL, 1)?,
+        initrd: keep(&context.dir, initrd, INITRD, INITRD_ALIGN)?,
+        segment,
+        added_at: clock::now_ms(),
+        name,
+    };
+    context.store.set_netboot(&netboot).await?;
+    let name = netboot.name;
     sweep(context, before.into_iter().filter(|netboot| netboot.name == name)).await
 }
 
 async fn list(context: &Context) -> Result<()> {
-    let mut list = List::new(&["name", "kernel", "initrd", "added"]);
-    for Netboot { name, kernel, initrd, added_at } in context.store.netboots().await? {
+    let mut list = List::new(&["name", "kernel", "initrd", "segment", "added"]);
+    for Netboot { name, kernel, initrd, segment, added_at } in context.store.netboots().await? {
         let added = clock::text(added_at);
-        let json = json!({"name": name, "kernel": kernel, "initrd": initrd, "added_at": added});
-        list.push(vec![name, short(&kernel), short(&initrd), added], json);
+        let json = json!({
+            "name": name, "kernel": kernel, "initrd": initrd, "segment": segment, "added_at": added,
+        });
+        let segment = or_dash(segment.as_ref().map(short));
+        list.push(vec![name, short(&kernel), short(&initrd), segment, added], json);
     }
     list.print(context.output)
 }
@@ -60,10 +78,11 @@ async fn sweep(context: &Context, old: impl Iterator<Item = Netboot>) -> Result<
         .netboots()
         .await?
         .into_iter()
-        .flat_map(|netboot| [netboot.kernel, netboot.initrd])
+        .flat_map(|netboot| files(&netboot))
+        .map(|(digest, _)| digest)
         .collect();
     for netboot in old {
-        for (digest, file) in [(netboot.kernel, KERNEL), (netboot.initrd, INITRD)] {
+        for (digest, file) in files(&netboot) {
             let path = context.dir.boot_file(&digest, file);
             if !used.contains(&digest) && path.exists() {
                 let folder = path.parent().context("a file has a folder")?;
@@ -72,4 +91,9 @@ async fn sweep(context: &Context, old: impl Iterator<Item = Netboot>) -> Result<
         }
     }
     Ok(())
+}
+
+fn files(netboot: &Netboot) -> Vec<(Digest, &'static str)> {
+    let segment = netboot.segment.map(|segment| (segment, SEGMENT));
+    [(netboot.kernel, KERNEL), (netboot.initrd, INITRD)].into_iter().chain(segment).collect()
 }

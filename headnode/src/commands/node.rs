@@ -7,6 +7,7 @@ use super::{Context, check_name, warn};
 use crate::cli::{Assignment, Node as Command, NodeSet, Output};
 use crate::clock;
 use crate::document;
+use crate::logs;
 use crate::output::{self, List, or_dash};
 use crate::recipe::Recipe;
 use crate::state::State;
@@ -22,6 +23,7 @@ pub(super) async fn run(context: &Context, command: Command) -> Result<()> {
         Command::Rm { names } => {
             for name in names {
                 context.store.remove_node(&name).await?;
+                logs::forget(&context.dir, &name)?;
             }
             Ok(())
         }
@@ -40,6 +42,7 @@ async fn add(context: &Context, name: String, set: NodeSet) -> Result<()> {
         network,
         mac,
         address: set.ip,
+        uid: set.uid,
         overrides: String::new(),
         state: State::Unknown,
         since: 0,
@@ -58,6 +61,7 @@ async fn change(context: &Context, name: &str, set: NodeSet, unset: &[String]) -
     node.group = set.group.unwrap_or(node.group);
     node.mac = set.mac.unwrap_or(node.mac);
     node.address = set.ip.or(node.address);
+    node.uid = set.uid.or(node.uid);
     for key in unset {
         node.overrides = document::unset(&node.overrides, key)?;
     }
@@ -121,6 +125,7 @@ fn as_json(node: &Node) -> Value {
         "network": node.network,
         "mac": node.mac.as_str(),
         "address": node.address,
+        "uid": node.uid,
         "state": node.state.name(),
         "since": clock::text(node.since),
         "seen": node.seen_at.map(clock::text),
@@ -145,7 +150,7 @@ async fn show(context: &Context, name: &str) -> Result<()> {
     if context.output == Output::Json {
         return output::json(&json);
     }
-    let fields = ["name", "group", "network", "mac", "address", "state", "since", "seen"];
+    let fields = ["name", "group", "network", "mac", "address", "uid", "state", "since", "seen"];
     let line = |field: &&str| format!("{field}: {}\n", or_dash(json[*field].as_str()));
     let head: String = fields.iter().map(line).collect();
     let tail = if overrides.is_empty() { String::new() } else { format!("overrides:\n{overrides}") };

@@ -128,6 +128,7 @@ fn describe(line: &Line) -> String {
     match line.kind.as_str() {
         "step-started" => format!("{}/{} {}", text("number"), text("of"), text("step")),
         "step-finished" => format!("{} in {} ms", text("step"), text("ms")),
+        "alive" => format!("{} goes on", text("step")),
         "progress" => format!("{}: {} of {} bytes", text("step"), text("done"), text("total")),
         "failed" => {
             let causes = body["cause"].as_array().into_iter().flatten().filter_map(Value::as_str);

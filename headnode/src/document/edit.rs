@@ -83,8 +83,25 @@ fn merge_tables(base: &mut dyn TableLike, over: &dyn TableLike) {
 /// # Errors
 /// When it is no TOML.
 pub fn hide_secrets(text: &str) -> Result<String> {
-    let there = parse(text)?.get("root").and_then(|root| root.get("password_hash")).is_some();
-    if there { set(text, "root.password_hash", HIDDEN) } else { Ok(text.to_owned()) }
+    let mut document = parse(text)?;
+    if let Some(root) = document.get_mut("root").and_then(Item::as_table_like_mut) {
+        hide(root);
+    }
+    let users = document.get_mut("package").and_then(|package| package.get_mut("users"));
+    match users {
+        Some(Item::ArrayOfTables(users)) => users.iter_mut().for_each(|user| hide(user)),
+        Some(Item::Value(Value::Array(users))) => {
+            users.iter_mut().filter_map(Value::as_inline_table_mut).for_each(|user| hide(user));
+        }
+        _ => {}
+    }
+    Ok(document.to_string())
+}
+
+fn hide(account: &mut dyn TableLike) {
+    if let Some(hash) = account.get_mut("password_hash") {
+        *hash = Item::Value(HIDDEN.into());
+    }
 }
 
 #[cfg(test)]
@@ -129,5 +146,13 @@ mod tests {
         let shown = hide_secrets(TEXT).unwrap();
         assert!(!shown.contains("$6$") && shown.contains("\"(hidden)\""), "{shown}");
         assert_eq!(hide_secrets("a = 1\n").unwrap(), "a = 1\n");
+        for text in [
+            "[package]\nusers = [{ name = \"a\" }, { name = \"b\", password_hash = \"$6$x\" }]\n",
+            "[[package.users]]\nname = \"a\"\n\n[[package.users]]\npassword_hash = \"$6$x\"\nname = \"b\"\n",
+            "[root]\npassword_hash = { x = \"$6$x\" }\n",
+        ] {
+            let shown = hide_secrets(text).unwrap();
+            assert!(!shown.contains("$6$") && shown.contains("\"(hidden)\""), "{shown}");
+        }
     }
 }

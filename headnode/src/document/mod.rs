@@ -4,6 +4,7 @@
 //! A node's overrides are TOML of the same shape, merged over its group's document.
 
 mod edit;
+mod package;
 mod place;
 
 use std::collections::BTreeMap;
@@ -17,6 +18,7 @@ use serde::Deserialize;
 use toml_edit::de::Deserializer;
 
 pub use edit::{hide_secrets, merge, set, unset};
+pub use package::{Package, Script};
 
 /// A group's document, with a node's overrides or without.
 #[derive(Clone, Debug, Deserialize)]
@@ -33,6 +35,11 @@ pub struct Document {
     pub install: Install,
     /// The image.
     pub image: Option<Image>,
+    /// What anaconda installs.
+    pub package: Option<Package>,
+    /// The site's scripts, by name.
+    #[serde(default)]
+    pub scripts: Vec<Script>,
     /// As in the NII.
     #[serde(default)]
     pub locale: Locale,
@@ -111,6 +118,8 @@ pub enum Addressing {
     Dhcp,
     /// The node's address in the store, written down.
     Static,
+    /// It gets none and is not configured by itself: it is a bond's member or carries a VLAN.
+    None,
 }
 
 /// Text and where it comes from.
@@ -183,15 +192,58 @@ impl Document {
             out.push(Finding::error("attempts", "must be at least 1"));
         }
         for (i, argument) in self.netboot_args.iter().enumerate() {
-            // iPXE expands `${…}`, and a line's end would be another command of the script.
-            if argument.is_empty()
-                || argument.contains(|c: char| c.is_whitespace() || c.is_control() || "\"'$\\#".contains(c))
-            {
+            let path = format!("netboot_args[{i}]");
+            let key = argument.split('=').next().unwrap_or_default();
+            if !is_argument(argument) {
                 let message = "must be one kernel argument, without blanks, quotes, `$`, `#` or `\\`";
-                out.push(Finding::error(format!("netboot_args[{i}]"), message));
+                out.push(Finding::error(path, message));
+            } else if OURS.contains(&key) {
+                let message = format!("`{key}` is set by camphor; {}", instead(key));
+                out.push(Finding::error(path, message));
             }
         }
+        if self.network.addressing == Addressing::None && self.network.mtu.is_some() {
+            let message = "is the boot interface's, which `addressing = \"none\"` leaves to its bond or VLAN: set theirs";
+            out.push(Finding::error("network.mtu", message));
+        }
+        if self.network.addressing == Addressing::None && self.network.interfaces.is_empty() {
+            let message = "leaves the boot interface to a bond or a VLAN: list that in network.interfaces";
+            out.push(Finding::error("network.addressing", message));
+        }
+        if let Some(package) = &self.package {
+            package.check(out);
+        }
     }
+}
+
+/// Arguments that camphor gives itself. A second one of them would win, with an installer that obeys nobody's NII.
+const OURS: &[&str] = &[
+    "camphor.head",
+    "BOOTIF",
+    "initrd",
+    "rd.neednet",
+    "inst.ks",
+    "ks",
+    "inst.nosave",
+    "inst.noninteractive",
+    "inst.stage2",
+    "inst.updates",
+    "inst.dd",
+];
+
+fn instead(key: &str) -> &'static str {
+    match key {
+        "inst.stage2" => "use package.stage2",
+        "inst.updates" => "use package.updates",
+        "inst.dd" => "use package.driver_disks",
+        _ => "leave it out",
+    }
+}
+
+/// Whether it can be one argument of a kernel command line in an iPXE script: iPXE expands `${…}`, and a line's end
+/// would be another command.
+fn is_argument(text: &str) -> bool {
+    !text.is_empty() && !text.contains(|c: char| c.is_whitespace() || c.is_control() || "\"'$\\#".contains(c))
 }
 
 /// serde_ignored writes `a.0.b`, findings write `a[0].b`.

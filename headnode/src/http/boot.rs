@@ -60,8 +60,10 @@ async fn script_for(app: &App, mac: &Mac, platform: Platform, peer: SocketAddr) 
     if app.is_foreign(node, peer, "foreign-script-request", "wanted an install").await? {
         return Ok(script::wait(mac, &foreign(&node.name, &peer_name)));
     }
-    let Some(netboot) = &recipe.netboot else {
-        return Ok(script::wait(mac, "its group names no netboot"));
+    // It could be armed, but the group or the netboot changed since.
+    let netboot = match recipe.netboot() {
+        Ok(netboot) => netboot,
+        Err(error) => return Ok(script::wait(mac, &error.to_string())),
     };
     let cap = recipe.document.attempts;
     Ok(match app.store.mint(node.id, cap, &app.keys).await? {

@@ -13,7 +13,7 @@ use tower_http::services::ServeFile;
 
 use super::App;
 use super::answers::Refused;
-use crate::netboot::{INITRD, KERNEL};
+use crate::netboot::{INITRD, KERNEL, SEGMENT};
 use crate::script::LOCAL_BOOT;
 
 /// iPXE for firmware that boots over HTTP by itself.
@@ -21,13 +21,13 @@ pub const UEFI_LOADER: &str = "snponly.efi";
 /// What one read of a file takes; small reads would cost a task switch each.
 const CHUNK: usize = 256 << 10;
 
-/// `GET /boot/file/<digest>/vmlinuz|initrd.img`
+/// `GET /boot/file/<digest>/vmlinuz|initrd.img|segment.img`
 pub async fn boot(
     State(app): State<App>,
     Segments((digest, name)): Segments<(String, String)>,
     request: Request,
 ) -> Response {
-    let known = [KERNEL, INITRD].contains(&name.as_str());
+    let known = [KERNEL, INITRD, SEGMENT].contains(&name.as_str());
     match digest.parse::<Digest>() {
         Ok(digest) if known => immutable(serve(app.dir.boot_file(&digest, &name), request).await),
         _ => missing(),

@@ -3,6 +3,7 @@
 mod answers;
 mod boot;
 mod files;
+mod package;
 mod session;
 
 use std::net::{IpAddr, SocketAddr};
@@ -14,6 +15,7 @@ use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::StatusCode;
 use axum::routing::{get, post};
+use tokio::sync::Mutex;
 use tower_http::timeout::TimeoutLayer;
 
 pub use boot::idle;
@@ -23,6 +25,8 @@ use crate::addresses::Mac;
 use crate::data_dir::DataDir;
 use crate::dhcp::leases::Link;
 use crate::keys::Keys;
+use crate::recipe::REFUSAL;
+use crate::scripts;
 use crate::store::Store;
 use crate::store::inventory::MacProof;
 use crate::store::nodes::Node;
@@ -50,6 +54,8 @@ pub struct Shared {
     pub local_boot: bool,
     /// Port of the TLS side.
     pub https_port: u16,
+    /// Whose turn it is to keep a log.
+    pub logs: Mutex<()>,
 }
 
 impl std::ops::Deref for App {
@@ -91,6 +97,7 @@ pub fn plain(app: App) -> Router {
     let calls = Router::new()
         .route("/boot/script", get(boot::script))
         .route("/boot/token/{attempt}", get(boot::token))
+        .route(REFUSAL, get(package::refusal))
         .route("/api/v1/time", get(session::time))
         .route("/healthz", get(async || "ok\n"))
         .layer(timeout());
@@ -107,6 +114,9 @@ pub fn secure(app: App) -> Router {
         .route("/api/v1/session", post(session::open))
         .route("/api/v1/nii", get(session::nii))
         .route("/api/v1/events", post(session::events))
+        .route(&format!("{}/{{digest}}", scripts::PATH), get(package::file))
+        .route("/api/v1/escrow", post(package::keep_escrow))
+        .route("/api/v1/log", post(package::keep_log))
         .layer(DefaultBodyLimit::max(BODY_MAX))
         .layer(timeout())
         .fallback(answers::nothing_here)

@@ -9,12 +9,14 @@ use axum::http::{HeaderMap, header};
 use nii::envelope::{Envelope, NiiPayload, Purpose};
 use nii::event::{Body, EventAnswer, EventBatch};
 use nii::session::{ErrorCode, PROTOCOL, SessionAnswer, SessionRequest, TimePayload};
+use nii::v1::SshHostKey;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::answers::Refused;
 use super::{App, mac_of, peer_text};
 use crate::clock;
+use crate::escrow;
 use crate::keys::{self, seal_json};
 use crate::recipe::{Form, Recipe};
 use crate::state::State as NodeState;
@@ -134,7 +136,8 @@ fn check_versions(request: &SessionRequest) -> Result<(), Refused> {
     Err(Refused::new(ErrorCode::Version, message))
 }
 
-async fn session_of(app: &App, headers: &HeaderMap) -> Result<Session, Refused> {
+/// The session that a call shows.
+pub(super) async fn session_of(app: &App, headers: &HeaderMap) -> Result<Session, Refused> {
     let bearer =
         headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
     let session = match bearer {
@@ -146,6 +149,15 @@ async fn session_of(app: &App, headers: &HeaderMap) -> Result<Session, Refused> 
     })
 }
 
+/// What the node is given and gives in confidence is for the time of its install.
+pub(super) fn installing(session: &Session) -> Result<(), Refused> {
+    if session.node.state == NodeState::Installing {
+        return Ok(());
+    }
+    let message = format!("{} is {}, not installing", session.node.name, session.node.state);
+    Err(Refused::new(ErrorCode::NotArmed, message))
+}
+
 /// `GET /api/v1/nii`: the secrets go out while the attempt that the session belongs to is under way, not after.
 pub async fn nii(
     State(app): State<App>,
@@ -154,12 +166,10 @@ pub async fn nii(
 ) -> Result<Json<Envelope>, Refused> {
     let session = session_of(&app, &headers).await?;
     let nonce = nonce.checked()?;
-    if session.node.state != NodeState::Installing {
-        let message = format!("{} is {}, not installing", session.node.name, session.node.state);
-        return Err(Refused::new(ErrorCode::NotArmed, message));
-    }
+    installing(&session)?;
+    let escrow = in_escrow(&app, &session).await?;
     let recipe = Recipe::of(&app.store, session.node).await?;
-    let json = recipe.nii(Form::WithSecrets)?;
+    let json = recipe.nii(Form::WithSecrets(escrow))?;
     app.store.release(session.attempt, recipe.document.install.kind).await?;
     let payload = NiiPayload {
         node: recipe.node.name,
@@ -171,6 +181,15 @@ pub async fn nii(
         nii: RawValue::from_string(json).map_err(anyhow::Error::from)?,
     };
     Ok(Json(seal_json(&app.keys, Purpose::Nii, &payload)?))
+}
+
+/// What an earlier attempt saved from the disks. If it cannot be opened the install goes on without: it is a last resort.
+async fn in_escrow(app: &App, session: &Session) -> Result<Vec<SshHostKey>, Refused> {
+    let Some(sealed) = app.store.escrow(session.node.id).await? else { return Ok(Vec::new()) };
+    Ok(escrow::open(&app.keys, &session.node.name, &sealed).unwrap_or_else(|error| {
+        crate::log::line(format_args!("{error:#}: {} gets its NII without them", session.node.name));
+        Vec::new()
+    }))
 }
 
 /// `POST /api/v1/events`

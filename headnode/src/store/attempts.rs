@@ -224,6 +224,21 @@ impl Store {
         row.as_ref().map(Attempt::of).transpose()
     }
 
+    /// All attempts of a node at all its armings, the last first.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn attempts(&self, node: i64) -> Result<Vec<Attempt>> {
+        let rows = sqlx::query(
+            "SELECT attempts.* FROM attempts JOIN armings ON armings.id = attempts.arming WHERE armings.node = ?
+             ORDER BY attempts.minted_at DESC, attempts.rowid DESC",
+        )
+        .bind(node)
+        .fetch_all(&self.pool)
+        .await?;
+        rows.iter().map(Attempt::of).collect()
+    }
+
     /// How far every node is: its present arming, and the last attempt at it.
     ///
     /// # Errors

@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use super::attempts::Session;
 use super::nodes::transition;
+use super::package::drop_escrow;
 use super::{Store, Write};
 use crate::clock;
 use crate::report::Report;
@@ -114,20 +115,21 @@ async fn insert(write: &mut Write, session: &Session, event: &Event) -> Result<b
     .bind(i64::try_from(event.seq)?)
     .bind(i64::try_from(event.mono_ms)?)
     .bind(clock::now_ms())
-    .bind(kind)
+    .bind(&kind)
     .bind(body.to_string())
     .execute(&mut **write)
     .await?;
-    if inserted.rows_affected() == 1 && matches!(event.body, Body::Progress { .. }) {
-        // Of a step's progress only the last is worth keeping.
+    if inserted.rows_affected() == 1 && matches!(event.body, Body::Progress { .. } | Body::Alive { .. }) {
+        // Of a step's progress, and signs of life, only the last is worth keeping.
         sqlx::query(
-            "DELETE FROM events WHERE node = ?1 AND boot_id = ?2 AND kind = 'progress' AND seq < ?3
+            "DELETE FROM events WHERE node = ?1 AND boot_id = ?2 AND kind = ?5 AND seq < ?3
              AND json_extract(body, '$.step') = json_extract(?4, '$.step')",
         )
         .bind(session.node.id)
         .bind(event.boot_id.to_string())
         .bind(i64::try_from(event.seq)?)
         .bind(body.to_string())
+        .bind(kind)
         .execute(&mut **write)
         .await?;
     }
@@ -173,6 +175,7 @@ async fn succeed(write: &mut Write, session: &Session, arming: Uuid) -> Result<(
         .bind(arming.to_string())
         .execute(&mut **write)
         .await?;
+    drop_escrow(write, session.node.id).await?;
     transition(write, session.node.id, done, "node", &format!("arming {arming}")).await?;
     Ok(())
 }

@@ -78,6 +78,8 @@ pub struct Netboot {
     pub kernel: Digest,
     /// Digest of the initrd.
     pub initrd: Digest,
+    /// Digest of our segment, if the initrd is a distribution's installer.
+    pub segment: Option<Digest>,
     /// When it was added, milliseconds since 1970.
     pub added_at: i64,
 }
@@ -225,14 +227,17 @@ impl Store {
     ///
     /// # Errors
     /// When the database cannot be written.
-    pub async fn set_netboot(&self, name: &str, kernel: Digest, initrd: Digest) -> Result<()> {
-        sqlx::query("INSERT OR REPLACE INTO netboots (name, kernel, initrd, added_at) VALUES (?, ?, ?, ?)")
-            .bind(name)
-            .bind(kernel.to_string())
-            .bind(initrd.to_string())
-            .bind(clock::now_ms())
-            .execute(&self.pool)
-            .await?;
+    pub async fn set_netboot(&self, netboot: &Netboot) -> Result<()> {
+        sqlx::query(
+            "INSERT OR REPLACE INTO netboots (name, kernel, initrd, segment, added_at) VALUES (?, ?, ?, ?, ?)",
+        )
+        .bind(&netboot.name)
+        .bind(netboot.kernel.to_string())
+        .bind(netboot.initrd.to_string())
+        .bind(netboot.segment.map(|segment| segment.to_string()))
+        .bind(netboot.added_at)
+        .execute(&self.pool)
+        .await?;
         Ok(())
     }
 
@@ -243,8 +248,13 @@ impl Store {
     pub async fn netboots(&self) -> Result<Vec<Netboot>> {
         let rows = sqlx::query("SELECT * FROM netboots ORDER BY name").fetch_all(&self.pool).await?;
         let read = |row: &SqliteRow| {
-            let (kernel, initrd) = (parsed(row, "kernel")?, parsed(row, "initrd")?);
-            Ok(Netboot { name: row.try_get("name")?, kernel, initrd, added_at: row.try_get("added_at")? })
+            Ok(Netboot {
+                name: row.try_get("name")?,
+                kernel: parsed(row, "kernel")?,
+                initrd: parsed(row, "initrd")?,
+                segment: parsed_option(row, "segment")?,
+                added_at: row.try_get("added_at")?,
+            })
         };
         rows.iter().map(read).collect()
     }

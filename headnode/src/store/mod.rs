@@ -4,6 +4,7 @@
 //! * [`nodes`]: nodes, their states, and the audit log.
 //! * [`attempts`]: armings, attempts, sessions.
 //! * [`events`]: what nodes reported.
+//! * [`package`]: scripts by name, and what nodes have in escrow.
 //!
 //! Whatever reads before it writes runs in a transaction from [`Store::write`].
 
@@ -11,6 +12,7 @@ pub mod attempts;
 pub mod events;
 pub mod inventory;
 pub mod nodes;
+pub mod package;
 
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -26,7 +28,10 @@ use sqlx::sqlite::{
 use sqlx::{Row as _, SqlSafeStr as _, Sqlite, SqlitePool, Transaction};
 
 /// Version, name, SQL. Append only: what was released is never edited.
-const MIGRATIONS: &[(i64, &str, &str)] = &[(1, "first", include_str!("../../migrations/0001_first.sql"))];
+const MIGRATIONS: &[(i64, &str, &str)] = &[
+    (1, "first", include_str!("../../migrations/0001_first.sql")),
+    (2, "package", include_str!("../../migrations/0002_package.sql")),
+];
 
 /// The store.
 #[derive(Clone, Debug)]

@@ -26,6 +26,8 @@ pub struct Node {
     pub mac: Mac,
     /// Its reserved address.
     pub address: Option<Ipv4Addr>,
+    /// Its id in the site's own inventory.
+    pub uid: Option<String>,
     /// TOML that is merged over the group's document.
     pub overrides: String,
     /// Its state.
@@ -128,6 +130,7 @@ impl Node {
             network: row.try_get("network")?,
             mac: parsed(row, "mac")?,
             address: parsed_option(row, "address")?,
+            uid: row.try_get("uid")?,
             overrides: row.try_get("overrides")?,
             state: parsed(row, "state")?,
             since: row.try_get("since")?,
@@ -144,11 +147,11 @@ impl Store {
     pub async fn save_node(&self, node: &Node) -> Result<()> {
         let mut write = self.write().await?;
         sqlx::query(
-            "INSERT INTO nodes (id, name, group_name, network, mac, address, overrides, state, since)
-             VALUES (nullif(?, 0), ?, ?, ?, ?, ?, ?, ?, ?)
+            "INSERT INTO nodes (id, name, group_name, network, mac, address, uid, overrides, state, since)
+             VALUES (nullif(?, 0), ?, ?, ?, ?, ?, ?, ?, ?, ?)
              ON CONFLICT (id) DO UPDATE SET name = excluded.name, group_name = excluded.group_name,
                  network = excluded.network, mac = excluded.mac, address = excluded.address,
-                 overrides = excluded.overrides",
+                 uid = excluded.uid, overrides = excluded.overrides",
         )
         .bind(node.id)
         .bind(&node.name)
@@ -156,6 +159,7 @@ impl Store {
         .bind(&node.network)
         .bind(node.mac.as_str())
         .bind(node.address.map(|address| address.to_string()))
+        .bind(&node.uid)
         .bind(&node.overrides)
         .bind(node.state.name())
         .bind(clock::now_ms())

@@ -27,7 +27,7 @@ fn scripts_by_state_and_firmware() {
     insta::assert_snapshot!("armed_efi", show("efi"));
     head.sql("UPDATE nodes SET state = 'installing'");
     assert_eq!(show("pcbios"), head.ok(&["boot", "show", "n1"]));
-    assert!(show("efi").contains("initrd=initrd.img initrd=token"));
+    assert!(show("efi").contains(" initrd=initrd.img initrd=token "));
     head.sql("UPDATE nodes SET state = 'failed'");
     insta::assert_snapshot!("failed", show("efi"));
     head.sql("UPDATE nodes SET state = 'parked'");

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::head::{DISKED, Head, MAC};
+use crate::head::{DISKED, Head, MAC, PACKAGE};
 
 #[test]
 fn bad_documents_are_refused_with_line_and_reason() {
@@ -16,9 +16,9 @@ fn bad_documents_are_refused_with_line_and_reason() {
             "storage.filesystems[0].muont: this key is not known",
         ),
         (
-            &DISKED.replace("partition = \"root\"", "partition = \"rot\""),
+            &DISKED.replace("device = \"root\"", "device = \"rot\""),
             "4",
-            "storage.filesystems[0].partition: no disk has a partition labelled `rot`",
+            "storage.filesystems[0].device: no disk has a partition labelled `rot`",
         ),
         (
             &DISKED.replace("$6$saltsaltsalt$notahash", "hunter2"),
@@ -54,11 +54,11 @@ fn bad_documents_are_refused_with_line_and_reason() {
 #[test]
 fn a_line_is_the_right_one() {
     let head = Head::new();
-    let text = DISKED.replace("partition = \"root\"", "partition = \"rot\"");
-    let line = text.lines().position(|line| line == "partition = \"rot\"").unwrap() + 1;
+    let text = DISKED.replace("device = \"root\"", "device = \"rot\"");
+    let line = text.lines().position(|line| line == "device = \"rot\"").unwrap() + 1;
     let file = head.file("x.toml", &text);
     let said = head.refused(&["group", "set", "disked", "--file", &file]);
-    assert!(said.contains(&format!("x.toml:{line}:1: storage.filesystems[0].partition")), "{said}");
+    assert!(said.contains(&format!("x.toml:{line}:1: storage.filesystems[0].device")), "{said}");
 }
 
 #[test]
@@ -145,8 +145,7 @@ fn what_does_not_fit_is_refused() {
 fn a_group_cannot_break_its_nodes() {
     let head = Head::new();
     head.ok(&["node", "set", "n1", "image.tmpfs_mib=100"]);
-    let without =
-        DISKED.replace("[image]\nname = \"tiny\"\n", "").replace("type = \"disked\"", "type = \"package\"");
+    let without = PACKAGE.split("[[scripts]]").next().unwrap().replace("\"stock\"", "\"tiny\"");
     let file = head.file("package.toml", &without);
     let said = head.refused(&["group", "set", "disked", "--file", &file]);
     assert!(

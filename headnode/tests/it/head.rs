@@ -10,11 +10,13 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use ed25519_dalek::SigningKey;
-use nii::envelope::{Envelope, PublicKey, Purpose};
+use nii::Nii;
+use nii::envelope::{Envelope, NiiPayload, PublicKey, Purpose};
 use nii::event::{Body, Event, EventAnswer, EventBatch};
 use nii::secret::Secret;
-use nii::session::{ErrorAnswer, ErrorCode, SessionAnswer, SessionRequest};
+use nii::session::{ErrorAnswer, ErrorCode, Escrow, SessionAnswer, SessionRequest};
 use nii::trust::Trust;
+use nii::v1::SshHostKey;
 use reqwest::blocking::{Client, Response};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -74,6 +76,53 @@ after = "switch-root"
 name = "tiny"
 "#;
 
+pub const PACKAGE: &str = r#"
+netboot = "stock"
+netboot_args = ["console=ttyS0,115200"]
+attempts = 3
+
+[install]
+type = "package"
+
+[root]
+password_hash = "$6$saltsaltsalt$notahash"
+ssh_host_keys = "keep"
+
+[[storage.disks]]
+name = "system"
+select = { pick = "first" }
+partitions = [{ label = "bios", type = "bios-boot", size_mib = 1 }, { label = "root", type = "root" }]
+
+[[storage.filesystems]]
+device = "root"
+format = "xfs"
+mount = "/"
+
+[package]
+os = { family = "rhel", version = "9.6", arch = "x86_64" }
+source = { url = "http://10.1.0.1/rocky9" }
+environment = "minimal-environment"
+updates = "http://10.1.0.1/updates.img"
+driver_disks = ["http://10.1.0.1/dd1.iso", "http://10.1.0.1/dd2.rpm"]
+
+[[package.users]]
+name = "ann"
+groups = ["wheel"]
+
+[[package.users]]
+name = "bob"
+password_hash = "$6$saltsaltsalt$bobs"
+
+[[scripts]]
+name = "motd"
+phase = "post"
+
+[[scripts]]
+name = "register"
+phase = "first-boot"
+interpreter = "/usr/bin/python3"
+"#;
+
 impl Head {
     /// Set up, not running.
     pub fn new() -> Self {
@@ -116,6 +165,24 @@ impl Head {
             let file = self.file(&format!("{name}.toml"), text);
             self.ok(&["group", "add", name, "--file", &file]);
         }
+    }
+
+    /// A netboot with a segment, scripts, and the group `package`, which is then n1's.
+    pub fn furnish_package(&self) {
+        self.add_stock("stock", &["--segment", &self.file("segment", "our segment")]);
+        for (name, text) in [("motd", "#!/bin/sh\necho welcome\n"), ("register", "print()\n")] {
+            self.ok(&["script", "add", name, &self.file(name, text)]);
+        }
+        let file = self.file("package.toml", PACKAGE);
+        self.ok(&["group", "add", "package", "--file", &file]);
+        self.ok(&["node", "set", "n1", "--group", "package"]);
+    }
+
+    /// A distribution's kernel and initrd.
+    pub fn add_stock(&self, name: &str, segment: &[&str]) {
+        let (kernel, initrd) =
+            (self.file("stock-kernel", "a kernel"), self.file("stock-initrd", "an initrd."));
+        self.ok(&[&["netboot", "add", name, "--kernel", &kernel, "--initrd", &initrd], segment].concat());
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -361,6 +428,38 @@ impl Machine {
         let body = serde_json::to_vec(body).unwrap();
         let request = self.client.post(format!("{}{path}", self.https)).body(body);
         checked(self.with_session(request.header("content-type", "application/json")).send().unwrap())
+    }
+
+    /// Status, and body of a call that a session is needed for.
+    pub fn get(&self, path: &str) -> (u16, Vec<u8>) {
+        let answer = self.with_session(self.client.get(format!("{}{path}", self.https))).send().unwrap();
+        (answer.status().as_u16(), answer.bytes().unwrap().to_vec())
+    }
+
+    /// Sends a log; the status.
+    pub fn send_log(&self, query: &str, body: impl Into<reqwest::blocking::Body>) -> u16 {
+        let request = self.client.post(format!("{}/api/v1/log{query}", self.https)).body(body);
+        self.with_session(request).send().unwrap().status().as_u16()
+    }
+
+    /// Puts host keys into escrow; the status.
+    pub fn escrow(&self, keys: &[SshHostKey]) -> u16 {
+        let body = serde_json::to_vec(&Escrow { ssh_host_keys: keys.to_vec() }).unwrap();
+        let request = self.client.post(format!("{}/api/v1/escrow", self.https)).body(body);
+        self.with_session(request.header("content-type", "application/json"))
+            .send()
+            .unwrap()
+            .status()
+            .as_u16()
+    }
+
+    /// The NII itself.
+    pub fn opened_nii(&self, head: &Head) -> Nii {
+        let trust = head.trust();
+        let envelope = self.nii("nonce").unwrap();
+        let payload = envelope.open(Purpose::Nii, &trust.root_keys, trust.time_floor).unwrap();
+        let payload: NiiPayload = serde_json::from_slice(payload).unwrap();
+        nii::read(payload.nii.get().as_bytes(), nii::Strictness::Strict).unwrap().0
     }
 
     fn with_session(&self, request: reqwest::blocking::RequestBuilder) -> reqwest::blocking::RequestBuilder {

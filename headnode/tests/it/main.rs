@@ -9,7 +9,10 @@
 mod boot;
 mod commands;
 mod dnsmasq;
+mod escrow;
 mod events;
 mod files;
 mod head;
+mod logs;
+mod package;
 mod session;

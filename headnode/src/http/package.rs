@@ -1,0 +1,105 @@
+//! What package installs need beside: the site's scripts, escrow, logs, and the kickstart that stops an installer which
+//! is not ours.
+
+use std::net::SocketAddr;
+
+use axum::Json;
+use axum::body::{Bytes, to_bytes};
+use axum::extract::rejection::JsonRejection;
+use axum::extract::{ConnectInfo, Path, Query, Request, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use nii::digest::Digest;
+use nii::session::{ErrorCode, Escrow};
+use nii::v1::SshHostKey;
+use serde::Deserialize;
+
+use super::answers::Refused;
+use super::session::{installing, session_of};
+use super::{App, peer_text};
+use crate::escrow;
+use crate::logs::{self, LOG_MAX, LOGS_MAX};
+use crate::names::{self, is_name};
+use crate::recipe::Recipe;
+
+/// `GET /boot/refuse.ks`
+pub async fn refusal() -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "text/plain")], include_str!("refuse.ks"))
+}
+
+/// `GET /api/v1/file/<digest>`
+pub async fn file(
+    State(app): State<App>,
+    headers: HeaderMap,
+    Path(digest): Path<String>,
+) -> Result<Response, Refused> {
+    session_of(&app, &headers).await?;
+    let missing = || Refused::new(ErrorCode::NotFound, "there is no such file");
+    let digest: Digest = digest.parse().map_err(|_| missing())?;
+    match tokio::fs::read(app.dir.script(&digest)).await {
+        Ok(bytes) => Ok(([(header::CONTENT_TYPE, "application/octet-stream")], bytes).into_response()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(missing()),
+        Err(error) => Err(anyhow::Error::from(error).context(format!("reading the script {digest}")).into()),
+    }
+}
+
+/// `POST /api/v1/escrow`
+pub async fn keep_escrow(
+    State(app): State<App>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    headers: HeaderMap,
+    request: Result<Json<Escrow>, JsonRejection>,
+) -> Result<StatusCode, Refused> {
+    let session = session_of(&app, &headers).await?;
+    // Not axum's words: they may quote what was sent.
+    let Json(Escrow { ssh_host_keys: keys }) =
+        request.map_err(|_| Refused::new(ErrorCode::BadRequest, "the body is no JSON of an escrow"))?;
+    installing(&session)?;
+    if keys.is_empty() {
+        // A second attempt finds an empty disk: what the first one saved stays.
+        return Ok(StatusCode::NO_CONTENT);
+    }
+    let sealed = escrow::seal(&app.keys, &session.node.name, &keys)?;
+    let detail = format!("keeps its SSH host keys until it is installed: {}", kinds(&keys));
+    let recipe = Recipe::of(&app.store, session.node.clone()).await?;
+    if let Some(finding) = recipe.refusal_of(keys) {
+        return Err(Refused::new(ErrorCode::BadRequest, format!("{}: {}", finding.path, finding.message)));
+    }
+    app.store.keep_escrow(&session, &sealed, &peer_text(peer), &detail).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+fn kinds(keys: &[SshHostKey]) -> String {
+    keys.iter().map(|key| key.kind.as_str()).collect::<Vec<_>>().join(", ")
+}
+
+/// What a log is called.
+#[derive(Deserialize)]
+pub struct LogName {
+    name: Option<String>,
+}
+
+/// `POST /api/v1/log?name=NAME`
+pub async fn keep_log(
+    State(app): State<App>,
+    headers: HeaderMap,
+    Query(LogName { name }): Query<LogName>,
+    request: Request,
+) -> Result<StatusCode, Refused> {
+    // Before the body is read.
+    let session = session_of(&app, &headers).await?;
+    let bad = |message: String| Refused::new(ErrorCode::BadRequest, message);
+    let name = name
+        .filter(|name| is_name(name))
+        .ok_or_else(|| bad(format!("`name` must be a log's name: {}", names::RULE)))?;
+    let bytes: Bytes = to_bytes(request.into_body(), LOG_MAX)
+        .await
+        .map_err(|_| bad(format!("a log has at most {} MiB, and ends", LOG_MAX >> 20)))?;
+    let _turn = app.logs.lock().await;
+    let (dir, node, attempt) = (app.dir.clone(), session.node.name, session.attempt);
+    let kept = tokio::task::spawn_blocking(move || logs::keep(&dir, &node, attempt, &name, &bytes)).await;
+    match kept.map_err(anyhow::Error::from)?? {
+        true => Ok(StatusCode::NO_CONTENT),
+        false => Err(bad(format!("this attempt has {LOGS_MAX} logs already"))),
+    }
+}

@@ -1,0 +1,37 @@
+//! Scripts and kickstart templates of the site: kept under the digest of their bytes.
+
+use std::fs;
+use std::io::Read as _;
+use std::path::Path;
+
+use anyhow::{Context as _, Result, ensure};
+use nii::digest::Digest;
+
+use crate::clock;
+use crate::data_dir::{DataDir, write_private};
+use crate::store::package::Script;
+
+/// Size limit, which nodes know as well.
+pub const SCRIPT_MAX: u64 = 1 << 20;
+/// What a script's digest follows, on the TLS side.
+pub const PATH: &str = "/api/v1/file";
+
+/// Copies `source` into the data folder, as a version of the script `name`.
+///
+/// # Errors
+/// When it cannot be read, is empty or too big, or cannot be written.
+pub fn keep(dir: &DataDir, name: &str, source: &Path) -> Result<Script> {
+    let mut bytes = Vec::new();
+    fs::File::open(source)
+        .and_then(|file| file.take(SCRIPT_MAX + 1).read_to_end(&mut bytes))
+        .with_context(|| format!("reading {}", source.display()))?;
+    ensure!(!bytes.is_empty(), "{} is empty", source.display());
+    let size = bytes.len() as u64;
+    ensure!(size <= SCRIPT_MAX, "{} has more than {} KiB", source.display(), SCRIPT_MAX >> 10);
+    let digest = Digest::of(&bytes);
+    let target = dir.script(&digest);
+    let folder = target.parent().context("a file needs a folder")?;
+    fs::create_dir_all(folder).with_context(|| format!("making {}", folder.display()))?;
+    write_private(&target, &bytes)?;
+    Ok(Script { name: name.to_owned(), digest, size, added_at: clock::now_ms() })
+}
