@@ -61,15 +61,23 @@ pub fn root() -> Result<PathBuf> {
     let recipe = format!("1 {SUITE} {PACKAGES:?} {EXCLUDED:?}");
     cache::entry("root.tar", &recipe, |path| {
         eprintln!("making a Debian root with mmdebstrap (once, about a minute)");
-        let mut command = cmd("mmdebstrap", ["--variant=apt", "--format=tar", "--quiet"]);
-        command.arg(format!("--include={}", PACKAGES.join(",")));
-        for pattern in EXCLUDED {
-            command.arg(format!("--dpkgopt=path-exclude={pattern}"));
-        }
-        command.arg("--aptopt=APT::Install-Recommends \"false\"").arg(SUITE).arg(path);
-        command.args(mirrors()?);
-        output(&mut command).map(drop)
+        debootstrap(PACKAGES, path)
     })
+}
+
+/// A tarball at `path` of mmdebstrap's `apt` variant of Debian with `packages`, without documentation.
+///
+/// # Errors
+/// When mmdebstrap fails.
+pub fn debootstrap(packages: &[&str], path: &Path) -> Result<()> {
+    let mut command = cmd("mmdebstrap", ["--variant=apt", "--format=tar", "--quiet"]);
+    command.arg(format!("--include={}", packages.join(",")));
+    for pattern in EXCLUDED {
+        command.arg(format!("--dpkgopt=path-exclude={pattern}"));
+    }
+    command.arg("--aptopt=APT::Install-Recommends \"false\"").arg(SUITE).arg(path);
+    command.args(mirrors()?);
+    output(&mut command).map(drop)
 }
 
 /// The kernel of [`root`].

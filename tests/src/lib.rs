@@ -13,6 +13,7 @@
 pub mod artefacts;
 pub mod cache;
 pub mod console;
+pub mod disk;
 pub mod group;
 pub mod head;
 pub mod net;
@@ -21,4 +22,5 @@ pub mod qmp;
 pub mod run;
 pub mod scenario;
 pub mod ssh;
+pub mod stock;
 pub mod vm;

@@ -1,0 +1,63 @@
+//! Looking at a machine's disk when the machine is off.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::run::{cmd, output};
+
+/// The partition table of the disk image at `disk`, as sfdisk(8) prints it in JSON: a list of partitions.
+///
+/// # Errors
+/// When there is none.
+pub fn partitions(disk: &Path) -> Result<Vec<Value>> {
+    let table = output(cmd("sfdisk", ["--json"]).arg(disk))?;
+    let mut table: Value = serde_json::from_str(&table).context("parsing sfdisk's JSON")?;
+    let partitions = table["partitiontable"]["partitions"].take();
+    serde_json::from_value(partitions).context("reading sfdisk's list of partitions")
+}
+
+/// A partition of a disk image, mounted read-only; unmounted when dropped.
+pub struct Mounted(TempDir);
+
+impl Mounted {
+    /// Mounts the partition whose place in the table is `index`, from 0.
+    ///
+    /// # Errors
+    /// When there is no such partition, or no file system that this machine knows.
+    pub fn new(disk: &Path, index: usize) -> Result<Self> {
+        let table = partitions(disk)?;
+        let partition = table.get(index).with_context(|| format!("no partition {index}: {table:?}"))?;
+        let bytes = |key: &str| partition[key].as_u64().map(|sectors| sectors * 512);
+        let start = bytes("start").context("sfdisk names no start")?;
+        let size = bytes("size").context("sfdisk names no size")?;
+        let folder = tempfile::Builder::new().prefix("camphor-mnt-").tempdir().context("making a folder")?;
+        let options = format!("loop,ro,offset={start},sizelimit={size}");
+        output(cmd("mount", ["-o", &options]).arg(disk).arg(folder.path()))?;
+        Ok(Self(folder))
+    }
+
+    /// Where the file is that has this absolute path there.
+    pub fn path(&self, inside: &str) -> PathBuf {
+        self.0.path().join(inside.trim_start_matches('/'))
+    }
+
+    /// The text of the file that has this absolute path there.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn read(&self, inside: &str) -> Result<String> {
+        fs::read_to_string(self.path(inside)).with_context(|| format!("reading {inside} on the node's disk"))
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        if let Err(error) = output(cmd("umount", ["--lazy"]).arg(self.0.path())) {
+            eprintln!("unmounting {}: {error:#}", self.0.path().display());
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! The stock side of a package install, as far as tests can have it: a "distribution" whose initrd is made by Debian's
+//! dracut, whose anaconda is a stand-in, and whose packages are a Debian root in a tarball. `tests/stock` holds what
+//! it is made of, and says what it does not do. It proves our side of the contract; stock anaconda itself does not run
+//! here.
+
+use std::fs;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+
+use crate::console::Console;
+use crate::head::{Head, prepared};
+use crate::net::HEAD;
+use crate::run::{Process, cmd, output};
+use crate::scenario::Scenario;
+use crate::{artefacts, cache, paths};
+
+/// The name of the netboot set of the stock side.
+pub const NETBOOT: &str = "stock";
+
+/// How long the mirror may take until it serves.
+const START: Duration = Duration::from_secs(30);
+
+/// What stage2 and the initrd are made of, beyond mmdebstrap's `apt` variant.
+const PACKAGES: &[&str] = &[
+    "systemd-sysv",
+    "udev",
+    "kmod",
+    "dracut-core",
+    "dracut-network",
+    "procps",
+    "isc-dhcp-client",
+    "iproute2",
+    "iputils-arping",
+    "curl",
+    "ca-certificates",
+    "python3",
+    "fdisk",
+    "e2fsprogs",
+    "xfsprogs",
+    "dosfstools",
+    "zstd",
+];
+
+/// The stand-in for a distribution's files.
+pub struct Stock {
+    /// Its kernel.
+    pub kernel: PathBuf,
+    /// Its initrd, without our segment.
+    pub initrd: PathBuf,
+    /// Its install tree.
+    pub tree: PathBuf,
+}
+
+/// Makes [`Stock`], or finds it in the cache.
+///
+/// # Errors
+/// When mmdebstrap, dracut or pip fails.
+pub fn stock() -> Result<Stock> {
+    let folder = paths::workspace().join("tests/stock");
+    let base = cache::entry("stock-root.tar", &format!("1 {PACKAGES:?}"), |path| {
+        eprintln!("making the root of the stock side with mmdebstrap (once, about a minute)");
+        artefacts::debootstrap(PACKAGES, path)
+    })?;
+    let kernel = artefacts::kernel()?;
+    let installed = artefacts::root()?;
+    let recipe = format!("1 {} {} {}", base.display(), installed.display(), texts(&folder)?);
+    let made = cache::entry("stock", &recipe, |path| {
+        eprintln!("making the stock initrd and stage2 (once, about a minute)");
+        let mut command = cmd("unshare", ["--mount", "--propagation", "private"]);
+        command.arg(folder.join("make.sh")).arg(&base).arg(&kernel.modules).arg(&installed).arg(path);
+        output(&mut command).map(drop)
+    })?;
+    Ok(Stock { kernel: kernel.image, initrd: made.join("initrd.img"), tree: made.join("tree") })
+}
+
+impl Stock {
+    /// Gives `head` the stock kernel and initrd as [`NETBOOT`], with our segment for them.
+    ///
+    /// # Errors
+    /// When `initrd-builder` or `headnode` is not built, or refuses.
+    pub fn offer(&self, head: &Head<'_>, scenario: &Scenario) -> Result<()> {
+        let segment = scenario.scratch().join("segment.img");
+        let mut command = cmd(&paths::program("initrd-builder")?.to_string_lossy(), ["append"]);
+        command.arg("--installer").arg(paths::program("installer")?);
+        command.arg("--trust").arg(prepared()?.trust).arg("--out").arg(&segment);
+        output(&mut command)?;
+        let files = [("--kernel", &self.kernel), ("--initrd", &self.initrd), ("--segment", &segment)];
+        let mut words = vec!["netboot".to_owned(), "add".to_owned(), NETBOOT.to_owned()];
+        for (option, file) in files {
+            words.extend([option.to_owned(), file.to_string_lossy().into_owned()]);
+        }
+        head.cli(words).map(drop)
+    }
+}
+
+/// All that the stand-in is written in, as one text.
+fn texts(folder: &Path) -> Result<String> {
+    let mut paths = Vec::new();
+    for folder in [folder.to_owned(), folder.join("dracut")] {
+        for entry in fs::read_dir(&folder).with_context(|| format!("reading {}", folder.display()))? {
+            paths.push(entry?.path());
+        }
+    }
+    paths.sort();
+    let read =
+        |path: &PathBuf| fs::read_to_string(path).with_context(|| format!("reading {}", path.display()));
+    paths.iter().filter(|path| path.is_file()).map(read).collect()
+}
+
+/// The distribution's mirror: a tree over HTTP at [`Mirror::URL`].
+pub struct Mirror {
+    _process: Process,
+    /// Keeps listening, so that the log goes on.
+    _log: Console,
+}
+
+impl Mirror {
+    /// Where the tree is, seen from a node.
+    pub const URL: &'static str = "http://10.23.0.1:8000";
+
+    /// Starts it; what it is asked for goes to `mirror.log`.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub fn start(scenario: &Scenario, tree: &Path) -> Result<Self> {
+        let (ours, theirs) = UnixStream::pair().context("making a socket pair")?;
+        let mut command = scenario.net.command("python3");
+        command.args(["-u", "-m", "http.server", "8000", "--bind", HEAD, "--directory"]).arg(tree);
+        command
+            .stdout(OwnedFd::from(theirs.try_clone().context("cloning a socket")?))
+            .stderr(OwnedFd::from(theirs));
+        let process = Process::start(&mut command)?;
+        drop(command);
+        let mut log = Console::new(ours, &scenario.logs.join("mirror.log"))?;
+        log.expect("Serving HTTP", START).context("starting the mirror")?;
+        Ok(Self { _process: process, _log: log })
+    }
+}

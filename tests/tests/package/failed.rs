@@ -1,0 +1,71 @@
+//! Installs that fail: the console says it, the head node knows why, and nothing goes on.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+
+use anyhow::{Context as _, Result, ensure};
+use tests::group::NODE;
+use tests::head::Head;
+use tests::scenario;
+use tests::stock::stock;
+use tests::vm::empty_disk;
+
+use crate::group::{Setup, Stage};
+use crate::{INSTALL, PXE};
+
+/// The preflight's refusal, before anything is written; the stock side never hears of a kickstart.
+#[test]
+fn package_disk_too_small() -> Result<()> {
+    scenario::run("package_disk_too_small", |scenario| {
+        let disk = empty_disk(scenario.scratch().join("disk"), 16)?;
+        let before = fs::read(&disk)?;
+        let mut stage = Stage::start(scenario, &Setup::default(), disk.clone())?;
+        stage.vm.console.expect("camphor: FAILED at step", PXE)?;
+        stage.head.expect_state(NODE, "failed")?;
+        let cause = cause(&stage.head)?;
+        ensure!(cause.contains("MiB"), "the head node was told {cause}");
+        ensure!(fs::read(&disk)? == before, "the disk was written to");
+        let said = stage.vm.console.text();
+        ensure!(!said.contains("stock-initrd: run_kickstart"), "the install went on");
+        Ok(())
+    })
+}
+
+/// A script of the site fails in `%post`.
+#[test]
+fn package_post_script_fails() -> Result<()> {
+    scenario::run("package_post_script_fails", |scenario| {
+        let disk = empty_disk(scenario.scratch().join("disk"), 2000)?;
+        let setup = Setup { post: "#!/bin/sh\necho no licence server >&2\nexit 7\n", ..Setup::default() };
+        let mut stage = Stage::start(scenario, &setup, disk)?;
+        stage.vm.console.expect("stock-initrd: parse_kickstart", PXE)?;
+        stage.vm.console.expect("camphor: FAILED at step post-scripts", INSTALL)?;
+        stage.head.expect_state(NODE, "failed")?;
+        let cause = cause(&stage.head)?;
+        ensure!(cause.contains("site-post"), "the head node was told {cause}, and not which script");
+        Ok(())
+    })
+}
+
+/// Anaconda itself fails, by a tree without packages: `%onerror` tells the head node, with the logs.
+#[test]
+fn package_anaconda_fails() -> Result<()> {
+    scenario::run("package_anaconda_fails", |scenario| {
+        let disk = empty_disk(scenario.scratch().join("disk"), 2000)?;
+        let tree = scenario.scratch().join("tree");
+        fs::create_dir(&tree).context("making a tree")?;
+        symlink(stock()?.tree.join("images"), tree.join("images")).context("linking stage2")?;
+        let setup = Setup { version: "10.0", ..Setup::default() };
+        let mut stage = Stage::with_tree(scenario, &setup, disk, &tree)?;
+        stage.vm.console.expect("stock-initrd: parse_kickstart", PXE)?;
+        stage.vm.console.expect("anaconda: stopped", INSTALL)?;
+        stage.head.expect_state(NODE, "failed")?;
+        Ok(())
+    })
+}
+
+fn cause(head: &Head<'_>) -> Result<String> {
+    let events = head.events(NODE)?;
+    let failed = events.iter().find(|event| event["kind"] == "failed").context("no failure in the events")?;
+    Ok(failed["body"]["cause"].to_string())
+}

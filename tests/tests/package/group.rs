@@ -1,0 +1,153 @@
+//! The group document of the scenarios, and the site's scripts that it names.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+use tests::group::{ADDRESS, MAC, NODE, PASSWORD};
+use tests::head::Head;
+use tests::scenario::Scenario;
+use tests::ssh::Key;
+use tests::stock::{Mirror, NETBOOT, stock};
+use tests::vm::{Firmware, Spec, Vm};
+
+use crate::root::Wanted;
+
+/// Leaves a mark, with the NII's attributes as it sees them.
+pub const POST: &str = "#!/bin/sh\nset -e\nenv | sort | grep ^NII_ > /root/post-ran\n";
+/// The first-boot script does not run in these scenarios: nothing boots what they install.
+const FIRST_BOOT: &str = "#!/bin/sh\necho first boot\n";
+
+/// Partitioned by camphor, BIOS.
+pub const CAMPHOR: &str = r#"
+[storage]
+mode = "camphor"
+[[storage.disks]]
+name = "system"
+select = { serial = "camphor0" }
+partitions = [
+    { label = "bios", type = "bios-boot", size_mib = 1 },
+    { label = "swap", type = "swap", size_mib = 64 },
+    { label = "root", type = "root" },
+]
+[[storage.filesystems]]
+device = "swap"
+format = "swap"
+[[storage.filesystems]]
+device = "root"
+format = "ext4"
+mount = "/"
+"#;
+
+/// Partitioned by anaconda, UEFI.
+pub const ANACONDA: &str = r#"
+[storage]
+mode = "anaconda"
+[[storage.disks]]
+name = "system"
+select = { pick = "first" }
+partitions = [
+    { label = "esp", type = "esp", size_mib = 128 },
+    { label = "root", type = "root" },
+]
+[[storage.filesystems]]
+device = "esp"
+format = "vfat"
+mount = "/boot/efi"
+[[storage.filesystems]]
+device = "root"
+format = "xfs"
+mount = "/"
+"#;
+
+/// What a scenario varies.
+pub struct Setup<'a> {
+    /// The firmware.
+    pub firmware: Firmware,
+    /// The sections of storage.
+    pub storage: &'a str,
+    /// The site's script of `post`.
+    pub post: &'a str,
+    /// RHEL's version.
+    pub version: &'a str,
+}
+
+impl Default for Setup<'_> {
+    fn default() -> Self {
+        Self { firmware: Firmware::Bios, storage: CAMPHOR, post: POST, version: "9.6" }
+    }
+}
+
+/// A scenario's machine and all that it talks to.
+pub struct Stage<'a> {
+    /// The head node.
+    pub head: Head<'a>,
+    /// The machine, switched on.
+    pub vm: Vm,
+    /// What must be on its disk in the end.
+    pub wanted: Wanted,
+    _mirror: Mirror,
+}
+
+impl<'a> Stage<'a> {
+    /// Arms the node on a head node that serves, and switches the machine on with the disk at `disk`.
+    pub fn start(scenario: &'a Scenario, setup: &Setup<'_>, disk: PathBuf) -> Result<Self> {
+        let tree = stock()?.tree;
+        Self::with_tree(scenario, setup, disk, &tree)
+    }
+
+    /// As [`Stage::start`], with another install tree.
+    pub fn with_tree(scenario: &'a Scenario, setup: &Setup<'_>, disk: PathBuf, tree: &Path) -> Result<Self> {
+        let key = Key::new(scenario.scratch())?;
+        let mirror = Mirror::start(scenario, tree)?;
+        let mut head = Head::new(scenario)?;
+        stock()?.offer(&head, scenario)?;
+        for (name, text) in [("site-post", setup.post), ("site-first", FIRST_BOOT)] {
+            let file = scenario.scratch().join(name);
+            fs::write(&file, text).with_context(|| format!("writing {}", file.display()))?;
+            head.cli(["script", "import", name, &file.to_string_lossy()])?;
+        }
+        let wanted = Wanted { hash: head.hash(PASSWORD)?, key: key.public()? };
+        head.armed_node(NODE, MAC, ADDRESS, &document(setup, &wanted))?;
+        head.serve()?;
+        let spec = Spec { firmware: setup.firmware, memory: 1280, disks: vec![disk], ..Spec::default() };
+        let vm = Vm::start(&scenario.net, &spec, &scenario.logs)?;
+        Ok(Self { head, vm, wanted, _mirror: mirror })
+    }
+}
+
+fn document(setup: &Setup<'_>, wanted: &Wanted) -> String {
+    let Wanted { hash, key } = wanted;
+    let Setup { storage, version, .. } = setup;
+    format!(
+        r#"netboot = "{NETBOOT}"
+netboot_args = ["console=ttyS0"]
+[install]
+type = "package"
+[package]
+os = {{ family = "rhel", version = "{version}", arch = "x86_64" }}
+source = {{ url = "{url}" }}
+packages = ["openssh-server"]
+[[scripts]]
+name = "site-post"
+phase = "post"
+[[scripts]]
+name = "site-first"
+phase = "first-boot"
+[locale]
+timezone = "Europe/Berlin"
+[root]
+password_hash = "{hash}"
+authorized_keys = ["{key}"]
+ssh_host_keys = "keep"
+[network]
+domain = "cluster.example"
+[attributes]
+rack = "it's 4"
+{storage}
+[boot]
+kernel_args = ["console=ttyS0"]
+"#,
+        url = Mirror::URL
+    )
+}

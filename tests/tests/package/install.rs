@@ -1,0 +1,56 @@
+//! Installs that end well.
+
+use anyhow::{Context as _, Result, ensure};
+use tests::disk::{self, Mounted};
+use tests::group::NODE;
+use tests::scenario;
+use tests::vm::{Firmware, empty_disk};
+
+use crate::group::{ANACONDA, Setup, Stage};
+use crate::{INSTALL, PXE, root, salvage};
+
+/// `type = "root"` on x86-64, and `linux`.
+const ROOT: &str = "4F68BCE3-E8CD-4DB1-96E7-FBCAF984B709";
+
+/// BIOS; camphor partitions; the host keys are those of the system that the image flow left on the disk.
+#[test]
+fn package_keeps_host_keys() -> Result<()> {
+    scenario::run("package_keeps_host_keys", |scenario| {
+        let disk = salvage::disk(scenario.scratch().join("disk"))?;
+        let before = root::host_keys(&Mounted::new(&disk, salvage::ROOT)?)?;
+        let mut stage = Stage::start(scenario, &Setup::default(), disk.clone())?;
+        stage.vm.console.expect("stock-initrd: parse_kickstart", PXE)?;
+        stage.vm.console.expect("anaconda: leaving", INSTALL)?;
+        stage.head.expect_state(NODE, "installed")?;
+        stage.vm.cut_power()?;
+        let table = disk::partitions(&disk)?;
+        let (index, entry) = (0..)
+            .zip(&table)
+            .find(|(_, entry)| entry["name"] == "root")
+            .with_context(|| format!("no partition `root`: {table:?}"))?;
+        ensure!(entry["type"] == ROOT, "the root partition's type is {}", entry["type"]);
+        let root = Mounted::new(&disk, index)?;
+        ensure!(root::host_keys(&root)? == before, "the host keys are others than before");
+        root::check(&root, &stage.wanted)
+    })
+}
+
+/// UEFI; anaconda partitions; there was nothing on the disk, so the host keys are new.
+#[test]
+fn package_uefi_anaconda_storage() -> Result<()> {
+    scenario::run("package_uefi_anaconda_storage", |scenario| {
+        let disk = empty_disk(scenario.scratch().join("disk"), 2000)?;
+        let setup =
+            Setup { firmware: Firmware::Uefi, storage: ANACONDA, version: "10.0", ..Setup::default() };
+        let mut stage = Stage::start(scenario, &setup, disk.clone())?;
+        stage.vm.console.expect("stock-initrd: parse_kickstart", PXE)?;
+        stage.vm.console.expect("anaconda: leaving", INSTALL)?;
+        stage.head.expect_state(NODE, "installed")?;
+        stage.vm.cut_power()?;
+        let table = disk::partitions(&disk)?;
+        ensure!(table.len() == 2, "the table is {table:?}");
+        let root = Mounted::new(&disk, 1)?;
+        root::host_keys(&root)?;
+        root::check(&root, &stage.wanted)
+    })
+}
