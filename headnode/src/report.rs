@@ -28,6 +28,8 @@ pub struct Report {
     pub due: Option<i64>,
     /// Whether it came to its commit, and no word of success followed.
     pub committing: bool,
+    /// Number of the last event.
+    pub seq: u64,
 }
 
 /// A step.
@@ -56,8 +58,17 @@ impl Report {
         Self { due: Some(now + BETWEEN_MS), ..Self::default() }
     }
 
-    /// Takes in an event that came at `now`.
-    pub fn absorb(&mut self, body: &Body, now: i64) {
+    /// Takes in the event `seq`, which came at `now`.
+    pub fn absorb(&mut self, seq: u64, body: &Body, now: i64) {
+        // The processes of a package install send at once: what is older than what was heard says how it ended, but
+        // no more where it is.
+        let late = seq < self.seq;
+        self.seq = self.seq.max(seq);
+        match body {
+            Body::Failed(_) | Body::Installed { .. } => {}
+            _ if late => return,
+            _ => {}
+        }
         match body {
             Body::StepStarted { step, number, of, deadline_s } => {
                 self.step = Some(Step { name: step.clone(), number: *number, of: *of });
@@ -71,7 +82,7 @@ impl Report {
                 self.progress = Some(Progress { done: *done, total: *total });
                 self.due = self.due.max(Some(now + GRACE_MS));
             }
-            // Of the step that is on: one that was sent before it ended may come after its end.
+            // Of the step that is on: whoever gives the signs may notice its end late.
             Body::Alive { step } if self.step.as_ref().is_some_and(|on| on.name == *step) => {
                 self.due = Some(now + ALIVE_MS);
             }
@@ -80,7 +91,9 @@ impl Report {
                 self.error = Some(failure.cause.join(": "));
                 self.due = None;
             }
-            Body::Installed { .. } => *self = Self { step: self.step.take(), ..Self::default() },
+            Body::Installed { .. } => {
+                *self = Self { step: self.step.take(), seq: self.seq, ..Self::default() };
+            }
             Body::Facts { .. } | Body::Warning { .. } => {}
         }
     }
@@ -99,15 +112,19 @@ mod tests {
         Body::StepStarted { step: "unpack".into(), number: 7, of: 12, deadline_s }
     }
 
+    fn hear(report: &mut Report, body: &Body, now: i64) {
+        report.absorb(report.seq + 1, body, now);
+    }
+
     #[test]
     fn a_started_step_without_its_end_is_lost() {
         let mut report = Report::begun(0);
         assert!(!report.is_lost(BETWEEN_MS) && report.is_lost(BETWEEN_MS + 1));
-        report.absorb(&started(600), 0);
+        hear(&mut report, &started(600), 0);
         assert!(!report.is_lost(600_000 + GRACE_MS) && report.is_lost(600_000 + GRACE_MS + 1));
-        report.absorb(&Body::Progress { step: "unpack".into(), done: 1, total: 2 }, 10_000);
+        hear(&mut report, &Body::Progress { step: "unpack".into(), done: 1, total: 2 }, 10_000);
         assert!(report.is_lost(600_000 + GRACE_MS + 1), "progress does not shorten or stretch the deadline");
-        report.absorb(&Body::Progress { step: "unpack".into(), done: 2, total: 2 }, 629_000);
+        hear(&mut report, &Body::Progress { step: "unpack".into(), done: 2, total: 2 }, 629_000);
         assert!(!report.is_lost(600_000 + GRACE_MS + 1), "but whoever makes progress is there");
         assert_eq!(report.progress, Some(Progress { done: 2, total: 2 }));
     }
@@ -116,16 +133,31 @@ mod tests {
     fn anaconda_is_lost_when_it_says_nothing_more() {
         let mut report = Report::begun(0);
         let anaconda = Body::StepStarted { step: ANACONDA.into(), number: 9, of: 14, deadline_s: 14_400 };
-        report.absorb(&anaconda, 0);
+        hear(&mut report, &anaconda, 0);
         assert!(!report.is_lost(ALIVE_MS) && report.is_lost(ALIVE_MS + 1));
         for minute in 1..=300 {
-            report.absorb(&Body::Alive { step: ANACONDA.into() }, minute * 60_000);
+            hear(&mut report, &Body::Alive { step: ANACONDA.into() }, minute * 60_000);
         }
         let last = 300 * 60_000;
         assert!(!report.is_lost(last + ALIVE_MS) && report.is_lost(last + ALIVE_MS + 1));
-        report.absorb(&started(5), last);
-        report.absorb(&Body::Alive { step: ANACONDA.into() }, last);
-        assert!(report.is_lost(last + 5000 + GRACE_MS + 1), "a late sign of life is of a step that is over");
+        hear(&mut report, &started(5), last);
+        hear(&mut report, &Body::Alive { step: ANACONDA.into() }, last);
+        assert!(report.is_lost(last + 5000 + GRACE_MS + 1), "a sign of life of a step that is over");
+    }
+
+    #[test]
+    fn what_comes_late_says_only_how_it_ended() {
+        let mut report = Report::begun(0);
+        report.absorb(9, &started(5), 0);
+        let before = report.clone();
+        let anaconda = Body::StepStarted { step: ANACONDA.into(), number: 6, of: 12, deadline_s: 14_400 };
+        report.absorb(7, &anaconda, 1);
+        report.absorb(8, &Body::StepFinished { step: ANACONDA.into(), ms: 1 }, 1);
+        assert_eq!(report, before);
+        report.absorb(8, &Body::Installed { arming: uuid::Uuid::nil(), peak_kib: 1, image_bytes: 0 }, 1);
+        assert!(!report.is_lost(i64::MAX));
+        report.absorb(8, &anaconda, 2);
+        assert!(!report.is_lost(i64::MAX));
     }
 
     #[test]
@@ -142,8 +174,8 @@ mod tests {
         ];
         for end in ends {
             let mut report = Report::begun(0);
-            report.absorb(&started(1), 0);
-            report.absorb(&end, 1);
+            hear(&mut report, &started(1), 0);
+            hear(&mut report, &end, 1);
             assert!(!report.is_lost(i64::MAX));
             assert_eq!(report.step.unwrap().name, "unpack");
         }

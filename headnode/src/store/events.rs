@@ -55,7 +55,7 @@ impl Store {
         let mut write = self.write().await?;
         for event in events {
             if insert(&mut write, session, event).await? {
-                follow(&mut write, session, &event.body).await?;
+                follow(&mut write, session, event).await?;
             }
         }
         // Not the end of an unbroken row: a node whose spool is full drops progress, and its numbers with it.
@@ -137,7 +137,7 @@ async fn insert(write: &mut Write, session: &Session, event: &Event) -> Result<b
 }
 
 /// What an event changes: the attempt's report, and the node's state.
-async fn follow(write: &mut Write, session: &Session, body: &Body) -> Result<()> {
+async fn follow(write: &mut Write, session: &Session, event: &Event) -> Result<()> {
     let attempt = session.attempt.to_string();
     let row = sqlx::query("SELECT report FROM attempts WHERE id = ?")
         .bind(&attempt)
@@ -145,13 +145,13 @@ async fn follow(write: &mut Write, session: &Session, body: &Body) -> Result<()>
         .await?;
     let mut report: Report =
         serde_json::from_str(row.try_get("report")?).context("reading column report of the store")?;
-    report.absorb(body, clock::now_ms());
+    report.absorb(event.seq, &event.body, clock::now_ms());
     sqlx::query("UPDATE attempts SET report = ? WHERE id = ?")
         .bind(serde_json::to_string(&report)?)
         .bind(&attempt)
         .execute(&mut **write)
         .await?;
-    match body {
+    match &event.body {
         Body::Failed(failure) => {
             let detail = format!("{}: {}", failure.step, failure.cause.join(": "));
             transition(write, session.node.id, Cause::Failed, "node", &detail).await?;
