@@ -189,6 +189,7 @@ pub fn fetch(
         base: node.base.clone(),
         efi: facts.firmware == Firmware::Efi,
         uid: Some(node.uid.clone()),
+        nics: facts.nics.iter().map(|nic| (nic.name.clone(), nic.mac.clone())).collect(),
         ..Around::default()
     };
     if client == Client::Installer {
