@@ -8,11 +8,17 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 
 /// Sentences after which waiting on is pointless, whatever was waited for.
-const FATAL: &[&str] =
-    &["camphor: FAILED", "Kernel panic - not syncing", "You are in emergency mode", "grub rescue>"];
+const FATAL: &[&str] = &[
+    "camphor: FAILED",
+    "camphor: STOPPED",
+    "anaconda: stopped",
+    "Kernel panic - not syncing",
+    "You are in emergency mode",
+    "grub rescue>",
+];
 
 /// A machine's serial console.
 pub struct Console {
@@ -88,6 +94,19 @@ impl Console {
             let waited = self.heard.more.wait_timeout(state, left);
             state = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
+    }
+
+    /// Waits until `text` has been said, at whatever time, also after a failure that [`Console::expect`] ends at.
+    ///
+    /// # Errors
+    /// At the deadline.
+    pub fn wait_for(&self, text: &str, within: Duration) -> Result<()> {
+        let state = self.heard.lock();
+        let silent = |state: &mut State| !state.text.contains(text);
+        let (state, _) =
+            self.heard.more.wait_timeout_while(state, within, silent).unwrap_or_else(PoisonError::into_inner);
+        ensure!(state.text.contains(text), "the console did not say {text:?} within {within:?}");
+        Ok(())
     }
 
     /// Types `line` and the return key.

@@ -1,39 +1,27 @@
 //! The head node under test: `headnode` in the scenario's network, set up through its own command line.
 
 use std::fs;
-use std::os::fd::OwnedFd;
-use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 
-use crate::console::Console;
 use crate::net::{BRIDGE, HEAD, SUBNET};
-use crate::run::{Process, cmd, output};
+use crate::run::{cmd, output};
 use crate::scenario::Scenario;
+use crate::service::Service;
 use crate::{artefacts, cache, paths};
 
 /// The name of the image and of the netboot pair that every head node here has.
 pub const IMAGE: &str = "debian";
 
-/// How long `serve` may take until it says that it is ready.
-const START: Duration = Duration::from_secs(30);
-
 /// A head node with its data folder in the scenario's scratch.
 pub struct Head<'a> {
     scenario: &'a Scenario,
     data: PathBuf,
-    serving: Option<Serving>,
+    serving: Option<Service>,
     starts: u32,
-}
-
-struct Serving {
-    process: Process,
-    /// Keeps listening, so that the log goes on.
-    _log: Console,
 }
 
 impl<'a> Head<'a> {
@@ -93,19 +81,10 @@ impl<'a> Head<'a> {
     /// When it does not become ready.
     pub fn serve(&mut self) -> Result<()> {
         self.starts += 1;
-        let (ours, theirs) = UnixStream::pair().context("making a socket pair")?;
         let mut command = self.scenario.net.command(paths::program("headnode")?);
         command.arg("--data-dir").arg(&self.data).arg("serve");
-        command
-            .stdout(OwnedFd::from(theirs.try_clone().context("cloning a socket")?))
-            .stderr(OwnedFd::from(theirs));
-        let process = Process::start(&mut command)?;
-        // The command still holds its ends of the sockets: without this, the log would never end.
-        drop(command);
         let log = self.scenario.logs.join(format!("headnode-{}.log", self.starts));
-        let mut log = Console::new(ours, &log)?;
-        log.expect("headnode: serving", START).context("starting headnode serve")?;
-        self.serving = Some(Serving { process, _log: log });
+        self.serving = Some(Service::start(command, &log, "headnode: serving")?);
         Ok(())
     }
 
@@ -114,7 +93,7 @@ impl<'a> Head<'a> {
     /// # Errors
     /// When it was not serving.
     pub fn kill(&mut self) -> Result<()> {
-        self.serving.take().context("the head node is not serving")?.process.kill()
+        self.serving.take().context("the head node is not serving")?.kill()
     }
 
     /// The entry of `node` in `status --output json`.

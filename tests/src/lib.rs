@@ -21,6 +21,7 @@ pub mod paths;
 pub mod qmp;
 pub mod run;
 pub mod scenario;
+pub mod service;
 pub mod ssh;
 pub mod stock;
 pub mod vm;

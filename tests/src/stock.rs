@@ -4,25 +4,19 @@
 //! here.
 
 use std::fs;
-use std::os::fd::OwnedFd;
-use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
-use crate::console::Console;
 use crate::head::{Head, prepared};
 use crate::net::HEAD;
-use crate::run::{Process, cmd, output};
+use crate::run::{cmd, output};
 use crate::scenario::Scenario;
+use crate::service::Service;
 use crate::{artefacts, cache, paths};
 
 /// The name of the netboot set of the stock side.
 pub const NETBOOT: &str = "stock";
-
-/// How long the mirror may take until it serves.
-const START: Duration = Duration::from_secs(30);
 
 /// What stage2 and the initrd are made of, beyond mmdebstrap's `apt` variant.
 const PACKAGES: &[&str] = &[
@@ -83,11 +77,7 @@ impl Stock {
     /// # Errors
     /// When `initrd-builder` or `headnode` is not built, or refuses.
     pub fn offer(&self, head: &Head<'_>, scenario: &Scenario) -> Result<()> {
-        let segment = scenario.scratch().join("segment.img");
-        let mut command = cmd(&paths::program("initrd-builder")?.to_string_lossy(), ["append"]);
-        command.arg("--installer").arg(paths::program("installer")?);
-        command.arg("--trust").arg(prepared()?.trust).arg("--out").arg(&segment);
-        output(&mut command)?;
+        let segment = segment(scenario, &[])?;
         let files = [("--kernel", &self.kernel), ("--initrd", &self.initrd), ("--segment", &segment)];
         let mut words = vec!["netboot".to_owned(), "add".to_owned(), NETBOOT.to_owned()];
         for (option, file) in files {
@@ -95,6 +85,19 @@ impl Stock {
         }
         head.cli(words).map(drop)
     }
+}
+
+/// Our segment for a stock initrd, made with these further `options`.
+///
+/// # Errors
+/// When `installer` or `initrd-builder` is not built, or refuses.
+pub fn segment(scenario: &Scenario, options: &[&str]) -> Result<PathBuf> {
+    let segment = scenario.scratch().join("segment.img");
+    let mut command = cmd(&paths::program("initrd-builder")?.to_string_lossy(), ["append"]);
+    command.arg("--installer").arg(paths::program("installer")?);
+    command.arg("--trust").arg(prepared()?.trust).arg("--out").arg(&segment).args(options);
+    output(&mut command)?;
+    Ok(segment)
 }
 
 /// All that the stand-in is written in, as one text.
@@ -112,11 +115,7 @@ fn texts(folder: &Path) -> Result<String> {
 }
 
 /// The distribution's mirror: a tree over HTTP at [`Mirror::URL`].
-pub struct Mirror {
-    _process: Process,
-    /// Keeps listening, so that the log goes on.
-    _log: Console,
-}
+pub struct Mirror(Service);
 
 impl Mirror {
     /// Where the tree is, seen from a node.
@@ -127,16 +126,13 @@ impl Mirror {
     /// # Errors
     /// When it does not start.
     pub fn start(scenario: &Scenario, tree: &Path) -> Result<Self> {
-        let (ours, theirs) = UnixStream::pair().context("making a socket pair")?;
         let mut command = scenario.net.command("python3");
         command.args(["-u", "-m", "http.server", "8000", "--bind", HEAD, "--directory"]).arg(tree);
-        command
-            .stdout(OwnedFd::from(theirs.try_clone().context("cloning a socket")?))
-            .stderr(OwnedFd::from(theirs));
-        let process = Process::start(&mut command)?;
-        drop(command);
-        let mut log = Console::new(ours, &scenario.logs.join("mirror.log"))?;
-        log.expect("Serving HTTP", START).context("starting the mirror")?;
-        Ok(Self { _process: process, _log: log })
+        Service::start(command, &scenario.logs.join("mirror.log"), "Serving HTTP").map(Self)
+    }
+
+    /// What it was asked for, a line each.
+    pub fn text(&self) -> String {
+        self.0.text()
     }
 }

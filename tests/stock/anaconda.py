@@ -19,6 +19,7 @@ from pykickstart.parser import KickstartParser
 from pykickstart.version import makeVersion, versionFromFile
 
 KICKSTART = "/run/install/ks.cfg"
+LOG = "/tmp/anaconda.log"
 ROOT = "/mnt/sysroot"
 TYPES = {"biosboot": "21686148-6449-6E6F-744E-656564454649", "efi": "U", "swap": "S"}
 LINUX = "0FC63DAF-8483-4772-8E79-3D69D8477DE4"
@@ -32,6 +33,8 @@ MKFS = {
 
 def say(text):
     print("anaconda:", text, flush=True)
+    with open(LOG, "a") as log:
+        print(text, file=log)
 
 
 def run(*argv, **more):
@@ -178,7 +181,7 @@ def main():
         install(data)
         execute(data.scripts, ks.KS_SCRIPT_POST)
     except Exception:
-        traceback.print_exc()
+        say(traceback.format_exc())
         execute(data.scripts, ks.KS_SCRIPT_ONERROR)
         return 1
     say("done")

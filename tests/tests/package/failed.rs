@@ -58,8 +58,10 @@ fn package_anaconda_fails() -> Result<()> {
         let setup = Setup { version: "10.0", ..Setup::default() };
         let mut stage = Stage::with_tree(scenario, &setup, disk, &tree)?;
         stage.vm.console.expect("stock-initrd: parse_kickstart", PXE)?;
-        stage.vm.console.expect("anaconda: stopped", INSTALL)?;
+        stage.vm.console.expect("camphor: FAILED at step anaconda", INSTALL)?;
         stage.head.expect_state(NODE, "failed")?;
+        let log = stage.head.cli(["logs", NODE, "anaconda.log"])?;
+        ensure!(log.contains("installing the packages failed"), "anaconda's log, as it came: {log}");
         Ok(())
     })
 }

@@ -105,7 +105,7 @@ impl<'a> Stage<'a> {
         for (name, text) in [("site-post", setup.post), ("site-first", FIRST_BOOT)] {
             let file = scenario.scratch().join(name);
             fs::write(&file, text).with_context(|| format!("writing {}", file.display()))?;
-            head.cli(["script", "import", name, &file.to_string_lossy()])?;
+            head.cli(["script", "add", name, &file.to_string_lossy()])?;
         }
         let wanted = Wanted { hash: head.hash(PASSWORD)?, key: key.public()? };
         head.armed_node(NODE, MAC, ADDRESS, &document(setup, &wanted))?;
