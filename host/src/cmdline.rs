@@ -1,10 +1,18 @@
 //! The kernel command line, as far as it speaks to camphor (`docs/imageinit.md`, `docs/installer.md`).
 
+use anyhow::{Result, bail};
+
+use crate::kusu;
+
 /// What it says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Options {
     /// `camphor.head=URL`: base URL of the head node's plain side.
     pub head: Option<String>,
+    /// `camphor.nii=kusu+http://HOST/…`: the NII comes from an old Kusu head node.
+    pub nii: Option<String>,
+    /// `niihost=IP[,IP]`: the same in Kusu's own words.
+    pub niihost: Option<String>,
     /// `BOOTIF=01-aa-bb-…` (from the boot script): MAC address of the boot interface, lower case with colons.
     pub boot_mac: Option<String>,
     /// `camphor.debug`: every op on the console.
@@ -29,6 +37,20 @@ impl Options {
         options
     }
 
+    /// The Kusu head node, if the NII comes from one. Beside `camphor.head` Kusu's own `niihost=` means nothing.
+    ///
+    /// # Errors
+    /// An argument of another form, or both head nodes at once.
+    pub fn kusu(&self) -> Result<Option<kusu::Source>> {
+        match (&self.head, &self.nii) {
+            (Some(head), Some(nii)) => bail!(
+                "the kernel command line names two head nodes, camphor.head={head} and camphor.nii={nii}: leave out one"
+            ),
+            (Some(_), None) => Ok(None),
+            (None, nii) => kusu::Source::parse(nii.as_deref(), self.niihost.as_deref()),
+        }
+    }
+
     fn take(&mut self, key: &str, value: Option<&str>) {
         match (key, value) {
             ("camphor.head", Some(url)) if url.starts_with("http://") => {
@@ -38,6 +60,8 @@ impl Options {
                 let value = value.unwrap_or_default();
                 self.warnings.push(format!("camphor.head={value} is not an http:// URL and is ignored"));
             }
+            ("camphor.nii", Some(value)) => self.nii = Some(value.to_owned()),
+            ("niihost", Some(value)) => self.niihost = Some(value.to_owned()),
             ("BOOTIF", Some(value)) => match boot_mac(value) {
                 Some(mac) => self.boot_mac = Some(mac),
                 None => self.warnings.push(format!("BOOTIF={value} is no Ethernet address and is ignored")),
@@ -96,8 +120,21 @@ mod tests {
     #[test]
     fn what_is_not_understood_is_said() {
         let options = Options::parse("camphor.haed=x camphor.head=ftp://x BOOTIF=52:54 camphor.nii=\"a b\"");
-        assert_eq!(options.warnings.len(), 4, "{:?}", options.warnings);
+        assert_eq!(options.warnings.len(), 3, "{:?}", options.warnings);
         assert_eq!(options.head, None);
+        let error = format!("{:#}", options.kusu().unwrap_err());
+        assert!(error.contains("camphor.nii=a b") && error.contains("kusu+http://"), "{error}");
+    }
+
+    #[test]
+    fn a_kusu_head_node_is_asked_only_without_ones_own() {
+        let source = |text: &str| Options::parse(text).kusu();
+        assert!(source("niihost=10.1.0.1,10.2.0.1").unwrap().is_some());
+        assert!(source("camphor.nii=kusu+http://10.1.0.1/").unwrap().is_some());
+        assert!(source("camphor.head=http://10.1.0.1:8080 niihost=10.1.0.1").unwrap().is_none());
+        let both = source("camphor.head=http://10.1.0.1:8080 camphor.nii=kusu+http://10.1.0.1/").unwrap_err();
+        assert!(both.to_string().contains("two head nodes"), "{both}");
+        assert!(source("quiet").unwrap().is_none());
     }
 
     #[test]

@@ -78,11 +78,11 @@ fn prefix(mask: Ipv4Addr) -> Option<u8> {
 
 /// Kusu gives the last router of the list to the whole node; it goes to the interface that reaches it.
 fn gateway(nics: &[NicInfo], interfaces: &mut [Interface], out: &mut Vec<Finding>) {
-    let routers = nics
+    let mut routers = nics
         .iter()
         .enumerate()
         .filter_map(|(i, nic)| Some((i, nic.gateway.trim().parse::<Ipv4Addr>().ok()?)));
-    let Some((i, router)) = routers.filter(|(_, router)| !router.is_unspecified()).last() else { return };
+    let Some((i, router)) = routers.rfind(|(_, router)| !router.is_unspecified()) else { return };
     let has_dhcp = interfaces.iter().any(|interface| interface.ipv4 == Some(Family4::Dhcp));
     let mut statics = interfaces.iter_mut().filter_map(|interface| match &mut interface.ipv4 {
         Some(Family4::Static(ip)) => Some(ip),
