@@ -5,11 +5,13 @@ ALTER TABLE netboots ADD COLUMN segment TEXT;
 -- The node's id in the site's own inventory.
 ALTER TABLE nodes ADD COLUMN uid TEXT;
 
--- Scripts and kickstart templates: all versions; a name means the one that was added last.
+-- Scripts and kickstart templates: all versions; a name means the one that was added last. `program`: whether it says
+-- itself what runs it.
 CREATE TABLE scripts (
     name     TEXT NOT NULL,
     digest   TEXT NOT NULL,
     size     INTEGER NOT NULL,
+    program  INTEGER NOT NULL,
     added_at INTEGER NOT NULL,
     PRIMARY KEY (name, digest)
 ) STRICT;

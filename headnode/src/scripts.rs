@@ -16,11 +16,11 @@ pub const SCRIPT_MAX: u64 = 1 << 20;
 /// What a script's digest follows, on the TLS side.
 pub const PATH: &str = "/api/v1/file";
 
-/// Copies `source` into the data folder, as a version of the script `name`.
+/// Reads `source` as a version of the script `name`.
 ///
 /// # Errors
-/// When it cannot be read, is empty or too big, or cannot be written.
-pub fn keep(dir: &DataDir, name: &str, source: &Path) -> Result<Script> {
+/// When it cannot be read, is empty or too big.
+pub fn read(name: &str, source: &Path) -> Result<(Script, Vec<u8>)> {
     let mut bytes = Vec::new();
     fs::File::open(source)
         .and_then(|file| file.take(SCRIPT_MAX + 1).read_to_end(&mut bytes))
@@ -28,10 +28,17 @@ pub fn keep(dir: &DataDir, name: &str, source: &Path) -> Result<Script> {
     ensure!(!bytes.is_empty(), "{} is empty", source.display());
     let size = bytes.len() as u64;
     ensure!(size <= SCRIPT_MAX, "{} has more than {} KiB", source.display(), SCRIPT_MAX >> 10);
-    let digest = Digest::of(&bytes);
-    let target = dir.script(&digest);
+    let (digest, program) = (Digest::of(&bytes), bytes.starts_with(b"#!"));
+    Ok((Script { name: name.to_owned(), digest, size, program, added_at: clock::now_ms() }, bytes))
+}
+
+/// Writes it into the data folder.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn keep(dir: &DataDir, script: &Script, bytes: &[u8]) -> Result<()> {
+    let target = dir.script(&script.digest);
     let folder = target.parent().context("a file needs a folder")?;
     fs::create_dir_all(folder).with_context(|| format!("making {}", folder.display()))?;
-    write_private(&target, &bytes)?;
-    Ok(Script { name: name.to_owned(), digest, size, added_at: clock::now_ms() })
+    write_private(&target, bytes)
 }

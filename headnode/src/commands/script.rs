@@ -11,7 +11,7 @@ use crate::cli::{Output, Script as Command};
 use crate::clock;
 use crate::document::{self, Document, Source};
 use crate::output::{self, List};
-use crate::scripts::keep;
+use crate::scripts;
 use crate::store::package::Script;
 
 pub(super) async fn run(context: &Context, command: Command) -> Result<()> {
@@ -25,13 +25,25 @@ pub(super) async fn run(context: &Context, command: Command) -> Result<()> {
 
 async fn add(context: &Context, name: &str, file: &Path) -> Result<()> {
     check_name("script", name)?;
-    let script = keep(&context.dir, name, file)?;
+    let (script, bytes) = scripts::read(name, file)?;
+    let runs = |document: &Document| {
+        document.scripts.iter().any(|script| script.name == name && script.interpreter.is_none())
+    };
+    if !script.program
+        && let Some(user) = user_of(context, runs).await?
+    {
+        bail!(
+            "{user} runs the script {name} by its first line, and {} has none (`#!/bin/sh`): say an `interpreter` there",
+            file.display()
+        );
+    }
+    scripts::keep(&context.dir, &script, &bytes)?;
     context.store.add_script(&script).await
 }
 
 async fn list(context: &Context) -> Result<()> {
     let mut list = List::new(&["name", "digest", "size", "added"]);
-    for Script { name, digest, size, added_at } in context.store.scripts().await? {
+    for Script { name, digest, size, added_at, .. } in context.store.scripts().await? {
         let added = clock::text(added_at);
         let json = json!({"name": name, "digest": digest, "size": size, "added_at": added});
         list.push(vec![name, short(&digest), size.to_string(), added], json);
@@ -54,7 +66,11 @@ async fn show(context: &Context, name: &str) -> Result<()> {
 }
 
 async fn remove(context: &Context, name: &str) -> Result<()> {
-    if let Some(user) = user_of(context, name).await? {
+    let names = |document: &Document| {
+        let template = document.package.as_ref().and_then(|package| package.template.as_deref());
+        template == Some(name) || document.scripts.iter().any(|script| script.name == name)
+    };
+    if let Some(user) = user_of(context, names).await? {
         bail!("{user} uses the script {name}");
     }
     let versions = context.store.script_versions().await?;
@@ -69,26 +85,22 @@ async fn remove(context: &Context, name: &str) -> Result<()> {
     Ok(())
 }
 
-/// A group or a node whose document names the script.
-async fn user_of(context: &Context, name: &str) -> Result<Option<String>> {
+/// A group or a node whose document is such.
+async fn user_of(context: &Context, such: impl Fn(&Document) -> bool) -> Result<Option<String>> {
     let groups = context.store.groups().await?;
     for group in &groups {
-        if names_script(&group.document, name)? {
-            return Ok(Some(format!("the group {}", group.name)));
+        let about = format!("the group {}", group.name);
+        if such(&Source { name: &about, text: &group.document }.read()?) {
+            return Ok(Some(about));
         }
     }
     for node in context.store.nodes().await?.into_iter().filter(|node| !node.overrides.is_empty()) {
         let group = groups.iter().find(|group| group.name == node.group);
         let text = document::merge(group.map_or("", |group| &group.document), &node.overrides)?;
-        if names_script(&text, name)? {
-            return Ok(Some(format!("the node {}", node.name)));
+        let about = format!("the node {}", node.name);
+        if such(&Source { name: &about, text: &text }.read()?) {
+            return Ok(Some(about));
         }
     }
     Ok(None)
-}
-
-fn names_script(text: &str, name: &str) -> Result<bool> {
-    let Document { scripts, package, .. } = Source { name: "the document", text }.read()?;
-    let template = package.and_then(|package| package.template);
-    Ok(template.as_deref() == Some(name) || scripts.iter().any(|script| script.name == name))
 }

@@ -53,7 +53,13 @@ impl References {
         let stored = store.scripts().await?;
         let mut scripts = Vec::new();
         for (i, wanted) in document.scripts.iter().enumerate() {
-            if let Some(digest) = script(&stored, &wanted.name, || format!("scripts[{i}].name"), out) {
+            if let Some(found) = script(&stored, &wanted.name, || format!("scripts[{i}].name"), out) {
+                if wanted.interpreter.is_none() && !found.program {
+                    let message =
+                        "needs an `interpreter`: its first line does not say what runs it (`#!/bin/sh`)";
+                    out.push(Finding::error(format!("scripts[{i}]"), message));
+                }
+                let digest = found.digest;
                 scripts.push(v1::Script {
                     name: wanted.name.clone(),
                     phase: wanted.phase,
@@ -65,18 +71,18 @@ impl References {
         }
         let template = document.package.as_ref().and_then(|package| package.template.as_ref());
         let template = template.and_then(|name| script(&stored, name, || "package.template".into(), out));
-        let template = template.map(|digest| Remote { url: url(&digest), digest });
+        let template = template.map(|found| Remote { url: url(&found.digest), digest: found.digest });
         Ok(Self { image: image.map(|image| image.digest), netboot, scripts, template })
     }
 }
 
-fn script(
-    stored: &[Script],
+fn script<'a>(
+    stored: &'a [Script],
     name: &str,
     path: impl Fn() -> String,
     out: &mut Vec<Finding>,
-) -> Option<Digest> {
-    let found = stored.iter().find(|script| script.name == name).map(|script| script.digest);
+) -> Option<&'a Script> {
+    let found = stored.iter().find(|script| script.name == name);
     if found.is_none() {
         let message = format!("there is no script `{name}`: see `headnode script add` and `script list`");
         out.push(Finding::error(path(), message));

@@ -19,6 +19,8 @@ pub struct Script {
     pub digest: Digest,
     /// Its size in bytes.
     pub size: u64,
+    /// Whether it has a `#!` line.
+    pub program: bool,
     /// When it was added, milliseconds since 1970.
     pub added_at: i64,
 }
@@ -29,13 +31,16 @@ impl Store {
     /// # Errors
     /// When the database cannot be written.
     pub async fn add_script(&self, script: &Script) -> Result<()> {
-        sqlx::query("INSERT OR REPLACE INTO scripts (name, digest, size, added_at) VALUES (?, ?, ?, ?)")
-            .bind(&script.name)
-            .bind(script.digest.to_string())
-            .bind(i64::try_from(script.size)?)
-            .bind(script.added_at)
-            .execute(&self.pool)
-            .await?;
+        sqlx::query(
+            "INSERT OR REPLACE INTO scripts (name, digest, size, program, added_at) VALUES (?, ?, ?, ?, ?)",
+        )
+        .bind(&script.name)
+        .bind(script.digest.to_string())
+        .bind(i64::try_from(script.size)?)
+        .bind(script.program)
+        .bind(script.added_at)
+        .execute(&self.pool)
+        .await?;
         Ok(())
     }
 
@@ -53,6 +58,7 @@ impl Store {
                 name: row.try_get("name")?,
                 digest: parsed(row, "digest")?,
                 size: row.try_get::<i64, _>("size")?.try_into()?,
+                program: row.try_get("program")?,
                 added_at: row.try_get("added_at")?,
             })
         };

@@ -9,6 +9,7 @@
 mod boot;
 mod commands;
 mod dnsmasq;
+mod docs;
 mod escrow;
 mod events;
 mod files;

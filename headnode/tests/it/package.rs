@@ -123,7 +123,12 @@ fn scripts_are_for_sessions_and_stay_for_those_who_were_promised_them() {
     }
     let said = head.refused(&["script", "rm", "motd"]);
     assert!(said.contains("the group package uses the script motd"), "{said}");
-    head.ok(&["node", "set", "n1", "scripts=[{ name = \"register\", phase = \"pre\" }]"]);
+    head.ok(&[
+        "node",
+        "set",
+        "n1",
+        "scripts=[{ name = \"register\", phase = \"pre\", interpreter = \"sh\" }]",
+    ]);
     head.ok(&["group", "set", "package", "scripts=[]"]);
     let said = head.refused(&["script", "rm", "register"]);
     assert!(said.contains("the node n1 uses the script register"), "{said}");
@@ -143,6 +148,18 @@ fn bad_scripts_are_refused() {
     assert!(head.refused(&["script", "rm", "x"]).contains("there is no script `x`"));
     assert!(head.refused(&["script", "show", "x"]).contains("there is no script `x`"));
     head.ok(&["script", "add", "x", &head.file("s", &"x".repeat(1 << 20))]);
+}
+
+#[test]
+fn somebody_must_run_a_script() {
+    let head = Head::new();
+    head.furnish_package();
+    let said = head.refused(&["node", "set", "n1", "scripts=[{ name = \"register\", phase = \"pre\" }]"]);
+    assert!(said.contains("scripts[0]: needs an `interpreter`"), "{said}");
+    let said = head.refused(&["script", "add", "motd", &head.file("s", "echo welcome\n")]);
+    assert!(said.contains("the group package runs the script motd by its first line"), "{said}");
+    assert_eq!(head.ok(&["script", "show", "motd"]), "#!/bin/sh\necho welcome\n");
+    head.ok(&["script", "add", "register", &head.file("s", "print(2)\n")]);
 }
 
 #[test]
