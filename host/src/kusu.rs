@@ -269,7 +269,7 @@ fn scripts(
     Ok(scripts)
 }
 
-/// `/public_keys`, which became root's authorized_keys.
+/// `/public_keys`, which became root's authorized_keys. What is no key (a page of a server that answers anything) is left out.
 fn public_keys(
     node: &Node,
     sleep: Sleep,
@@ -279,6 +279,11 @@ fn public_keys(
     let url = format!("{}/public_keys", node.base);
     let text = get_if_there(node, &url, sleep, machine, watch).context("fetching root's public keys")?;
     let text = String::from_utf8_lossy(text.as_deref().unwrap_or_default()).into_owned();
-    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
-    Ok(lines.map(str::to_owned).collect())
+    Ok(text.lines().map(str::trim).filter(|line| is_key(line)).map(str::to_owned).collect())
+}
+
+/// sshd(8), "AUTHORIZED_KEYS FILE FORMAT": options may come before the type.
+fn is_key(line: &str) -> bool {
+    let is_type = |word: &str| ["ssh-", "ecdsa-", "sk-"].iter().any(|start| word.starts_with(start));
+    !line.starts_with('#') && line.split_whitespace().any(is_type)
 }
