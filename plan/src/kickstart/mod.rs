@@ -116,6 +116,9 @@ fn finished(
     let message = match before.map(scripts::open_section) {
         None => "must end with `{{ lines.end }}`: it finishes the install and reports it".to_owned(),
         Some(Some(section)) => format!("its section `{section}` has no `%end`"),
+        Some(None) if text.lines().any(|line| line.starts_with("%ksappend")) => {
+            "has `%ksappend`: nobody would check what is fetched; use `%include` of a file that a script makes".to_owned()
+        }
         Some(None) if !text.contains(begin) => {
             "has no `{{ lines.begin }}`: it reports the begin and runs the site's `pre` scripts".to_owned()
         }

@@ -108,12 +108,7 @@ impl Site<'_> {
         }
         let options = bond.options.iter().map(|(name, value)| format!("{name}={value}"));
         let options: Vec<String> = [format!("mode={}", mode(bond.mode))].into_iter().chain(options).collect();
-        // anaconda splits at `;` if there is one, else at `,`, so that values may have commas (arp_ip_target).
-        let separator = if options.iter().any(|option| option.contains(',')) { ";" } else { "," };
-        if options.iter().any(|option| option.contains(';') || option.contains(char::is_whitespace)) {
-            out.push(Finding::error(format!("{path}.bond.options"), "have no blanks and no `;`"));
-        }
-        let line = line.list("bondslaves", &members).option("bondopts", options.join(separator));
+        let line = line.list("bondslaves", &members).list("bondopts", &options);
         Some(if by_mac { line.option("bindto", "mac") } else { line })
     }
 

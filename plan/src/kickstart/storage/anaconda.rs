@@ -41,9 +41,12 @@ fn line(
         return site.member(&partition.label).map(|name| on(&name));
     }
     let Some(filesystem) = site.filesystem_on(&partition.label) else {
-        let message = "has no file system and is a part of nothing: anaconda makes no such partition; use \
-                       `storage.mode: camphor`";
-        out.push(Finding::error(format!("storage: partition `{}`", partition.label), message));
+        let message = format!(
+            "partition `{}` has no file system and is a part of nothing: anaconda makes no such partition; use \
+             `storage.mode: camphor`",
+            partition.label
+        );
+        out.push(Finding::error("storage.disks", message));
         return None;
     };
     Some(made(on(&place(filesystem, "None")), filesystem, format_on(partition.kind, filesystem)))
