@@ -21,8 +21,9 @@ kickstart=
 /run/camphor/installer prepare || camphor_hold "installer prepare failed with status $?"
 
 # Anaconda's functions may end the shell (sourcing a file that is missing does, in POSIX mode): the initqueue would end
-# with it, and the boot go on. The status of parse_kickstart says nothing: what counts is that the kickstart of prepare, and no older one, has come
-# to where anaconda takes it from. parse-kickstart appends to ks.info, which is sourced even if it died before that.
+# with it, and the boot go on. The status of parse_kickstart says nothing: what counts is that the kickstart of prepare,
+# and no older one, has come to where anaconda takes it from. parse-kickstart appends to ks.info, which is sourced even
+# if it died before that.
 camphor_traps=$(trap)
 trap 'camphor_hold "anaconda ended the shell of the job"' EXIT
 . /lib/anaconda-lib.sh

@@ -55,6 +55,17 @@ fn a_network_comes_and_the_install_goes_its_way() {
         assert_eq!(log(&initrd), want, "{flavour:?}");
         assert_eq!(initrd.text("run/install/ks.cfg"), "text\nreboot\n");
         assert!(!console(&initrd).contains("STOPPED"), "{flavour:?}");
+        assert!(initrd.run("[ ! -e \"$hookdir/initqueue/camphor.sh\" ]"), "{flavour:?}: queued once");
+    });
+}
+
+#[test]
+fn dracut_waits_for_the_job_and_not_for_anybodys_kickstart() {
+    each(|flavour| {
+        let initrd = Initrd::new(flavour, PREPARE);
+        start(&initrd);
+        assert!(initrd.run("echo > /tmp/ks.cfg.done; mkdir -p /run/camphor/started; ! check_finished"));
+        assert!(initrd.run("mkdir /run/camphor/handed-over; check_finished"), "{flavour:?}");
     });
 }
 
@@ -82,6 +93,8 @@ fn a_kickstart_that_anaconda_did_not_take_stops_the_install() {
     each(|flavour| {
         for (body, why) in bodies {
             let initrd = Initrd::new(flavour, PREPARE);
+            // The same text, but not put there by this boot's parse_kickstart.
+            initrd.put("run/install/ks.cfg", "text\nreboot\n");
             initrd.anaconda(body);
             start(&initrd);
             assert!(!initqueue(&initrd, "source_hook initqueue/online eth0"), "{flavour:?} {body}");
@@ -191,14 +204,14 @@ fn a_run_without_exec_is_mounted_again() {
 
 #[test]
 fn dracut_gives_up() {
-    let report = "installer report failed --text dracut gave up: is there a stage 2 at inst.stage2=?";
     each(|flavour| {
         let initrd = Initrd::new(flavour, PREPARE);
         start(&initrd);
         assert!(initqueue(&initrd, "source_hook initqueue/online eth0"));
         initrd.put("log", "");
         assert!(initrd.run("source_hook emergency"), "{flavour:?}: dracut's own shell comes after it");
-        assert_eq!(log(&initrd), [report], "{flavour:?}");
+        assert_eq!(log(&initrd), ["installer report failed --script dracut"], "{flavour:?}");
+        assert!(console(&initrd).contains("is there a stage 2 at inst.stage2=?"));
         initrd.cmdline("camphor.head=http://h rd.shell=0");
         assert!(!initrd.run("source_hook emergency"), "{flavour:?}: held, or dracut would power off");
         initrd.put("log", "");

@@ -149,9 +149,9 @@ impl Initrd {
         self.dir.path().join(path)
     }
 
-    /// Runs a script in the initrd, behind dracut's library; whether it came to its end.
+    /// Runs a script in the initrd, behind dracut's library; whether it came to its end, with status 0.
     pub fn run(&self, script: &str) -> bool {
-        let script = format!(". /lib/dracut-lib.sh\n{script}\ntrue\n");
+        let script = format!(". /lib/dracut-lib.sh\n{script}\n");
         let mut command = Command::new("unshare");
         command.arg("--map-root-user").arg("--root").arg(self.dir.path());
         let output = command.args(["/bin/sh", "-c", &script]).env("PATH", "/bin").output().unwrap();
