@@ -8,12 +8,14 @@
 //! * [`kusu`]: an old Kusu head node in the place of camphor's.
 //! * [`observers`], [`console`]: the lines on the screen, the failure screen and what follows it; [`cmdline`]: the kernel
 //!   command line.
+//! * [`settle`], [`keep`]: planning once the disks are there; host keys that outlive an install.
 //! * [`linux`]: the real machine; [`net`]: its network and the head node; [`recorder`]: the machine for tests.
 
 pub mod cmdline;
 pub mod console;
 pub mod hints;
 pub mod journal;
+pub mod keep;
 pub mod kusu;
 pub mod linux;
 pub mod machine;
@@ -21,8 +23,9 @@ pub mod net;
 pub mod observers;
 pub mod recorder;
 pub mod runner;
+pub mod settle;
 pub mod tracker;
 
-pub use machine::{Applied, ApplyError, FetchError, Machine, Request, Watch};
+pub use machine::{Applied, ApplyError, FetchError, Machine, Request, Salvage, Watch};
 pub use runner::Step;
 pub use tracker::{Note, Observer, Tracker};

@@ -4,8 +4,10 @@ use nii::digest::Digest;
 use nii::manifest::Manifest;
 use nii::secret::Secret;
 use nii::session::ErrorAnswer;
+use nii::v1::SshHostKey;
 use plan::{Facts, Op};
 use thiserror::Error;
+use uuid::Uuid;
 
 /// A machine: the real one, or a recorder.
 pub trait Machine {
@@ -27,6 +29,10 @@ pub trait Machine {
         watch: &mut dyn Watch,
     ) -> anyhow::Result<Manifest>;
 
+    /// Reads what is worth keeping off the systems that are on the disks, without writing a bit. The disks of `facts`;
+    /// a root that an attempt of `arming` began is none. What could not be looked at is a warning.
+    fn salvage(&mut self, facts: &Facts, arming: Uuid, watch: &mut dyn Watch) -> Salvage;
+
     /// Makes one change.
     ///
     /// # Errors
@@ -38,6 +44,15 @@ pub trait Machine {
     /// # Errors
     /// [`FetchError`] says whether another try may help.
     fn fetch(&mut self, request: &Request) -> Result<Vec<u8>, FetchError>;
+}
+
+/// What was saved.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Salvage {
+    /// The SSH host keys of one old system; none if there is none.
+    pub host_keys: Vec<SshHostKey>,
+    /// What could not be looked at, and where several systems were found, which one counts.
+    pub warnings: Vec<String>,
 }
 
 /// Whether an op did something.

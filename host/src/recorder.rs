@@ -7,8 +7,9 @@ use anyhow::{Context, anyhow};
 use nii::digest::Digest;
 use nii::manifest::Manifest;
 use plan::{Facts, Op};
+use uuid::Uuid;
 
-use crate::machine::{Applied, ApplyError, FetchError, Machine, Request, Watch};
+use crate::machine::{Applied, ApplyError, FetchError, Machine, Request, Salvage, Watch};
 
 /// Answers a request.
 pub type Answer = Box<dyn FnMut(&Request) -> Result<Vec<u8>, FetchError> + Send>;
@@ -19,6 +20,8 @@ pub struct Recorder {
     pub facts: Facts,
     /// What it gives from the reading of this index (from 0) on: hardware that comes up late.
     pub late: Option<(usize, Facts)>,
+    /// What [`Machine::salvage`] gives.
+    pub salvage: Salvage,
     /// What [`Machine::manifest`] gives, by its digest.
     pub manifests: Vec<(Digest, Manifest)>,
     /// The ops that were applied, in order; one that failed is the last.
@@ -37,6 +40,7 @@ impl Recorder {
         Self {
             facts,
             late: None,
+            salvage: Salvage::default(),
             manifests: Vec::new(),
             ops: Vec::new(),
             fetched: Vec::new(),
@@ -84,6 +88,10 @@ impl Machine for Recorder {
         found
             .map(|(_, manifest)| manifest.clone())
             .with_context(|| format!("no source has the image {digest}"))
+    }
+
+    fn salvage(&mut self, _facts: &Facts, _arming: Uuid, _watch: &mut dyn Watch) -> Salvage {
+        self.salvage.clone()
     }
 
     fn apply(&mut self, op: &Op, watch: &mut dyn Watch) -> Result<Applied, ApplyError> {

@@ -32,6 +32,15 @@ pub struct Step<C> {
     pub when: fn(&C) -> bool,
 }
 
+/// Which part of a whole a table is, where several programs share an install.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// Steps of the programs before.
+    pub before: u32,
+    /// Steps of all.
+    pub of: u32,
+}
+
 /// Runs `steps` in order until one fails.
 ///
 /// `overdue` is called on the watchdog thread, once, after the observers were told of the failure: a program sends
@@ -45,8 +54,22 @@ pub fn run<C>(
     tracker: &Tracker,
     overdue: &(dyn Fn(&Failure) + Sync),
 ) -> Result<(), Failure> {
-    let of = steps.len() as u32;
-    for (number, step) in (1..).zip(steps) {
+    run_part(steps, Part { before: 0, of: steps.len() as u32 }, context, tracker, overdue)
+}
+
+/// The same for the part of a whole.
+///
+/// # Errors
+/// As for [`run`].
+pub fn run_part<C>(
+    steps: &[Step<C>],
+    part: Part,
+    context: &mut C,
+    tracker: &Tracker,
+    overdue: &(dyn Fn(&Failure) + Sync),
+) -> Result<(), Failure> {
+    let of = part.of;
+    for (number, step) in (part.before + 1..).zip(steps) {
         if !(step.when)(context) {
             tracker.tell(&Note::Skipped { step: step.name, number, of });
             continue;

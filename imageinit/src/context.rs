@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use host::cmdline::Options;
+use host::kusu;
 use host::net::events::Reporter;
 use host::net::head::{Head, Session};
 use host::net::http::Exchange;
@@ -13,6 +14,7 @@ use host::{Machine, Tracker};
 use nii::Nii;
 use nii::manifest::Manifest;
 use nii::secret::Secret;
+use nii::trust::Trust;
 use nii::v1::{Image, InstallType};
 use plan::{Op, Plan};
 use uuid::Uuid;
@@ -27,6 +29,8 @@ pub struct Ctx {
     pub tracker: Tracker,
     /// The kernel command line.
     pub options: Options,
+    /// Whom to believe.
+    pub trust: Trust,
     /// The head node; `None` if the command line names none.
     pub head: Option<Head>,
     /// Reports to the head node.
@@ -39,12 +43,16 @@ pub struct Ctx {
     pub token: Option<Secret>,
     /// What to do after a failure; the default until `nii`.
     pub policy: Policy,
-    /// From `session` on.
+    /// From `session` on, but for nodes of Kusu.
     pub session: Option<Session>,
+    /// From `session` on, if the NII comes from an old Kusu head node.
+    pub kusu: Option<kusu::Node>,
     /// From `nii` on.
     pub nii: Option<Nii>,
-    /// From `preflight` on, unless the install was committed before.
-    pub job: Option<Job>,
+    /// The image's manifest, from `preflight` on, unless the install was committed before.
+    pub manifest: Option<Manifest>,
+    /// Every op, complete before anything is destroyed; from the end of `preflight` on, with the same exception.
+    pub plan: Option<Plan>,
     /// How to wait; tests do not.
     pub sleep: fn(Duration),
     /// When the run began.
@@ -55,23 +63,24 @@ pub struct Ctx {
     pub committed: bool,
 }
 
-/// What is to be done, complete before anything is destroyed.
-pub struct Job {
-    /// The image's manifest.
-    pub manifest: Manifest,
-    /// Every op.
-    pub plan: Plan,
-}
-
 impl Ctx {
-    /// The session.
-    pub fn session(&self) -> Result<&Session> {
-        self.session.as_ref().context("there is no session yet")
+    /// The arming that is carried out, and this boot's attempt at it.
+    pub fn ids(&self) -> Result<(Uuid, Uuid)> {
+        match (&self.session, &self.kusu) {
+            (Some(session), _) => Ok((session.arming, session.attempt)),
+            (None, Some(node)) => Ok((node.arming, node.attempt)),
+            (None, None) => bail!("there is no session yet"),
+        }
     }
 
     /// The NII.
     pub fn nii(&self) -> Result<&Nii> {
         self.nii.as_ref().context("there is no NII yet")
+    }
+
+    /// The image's manifest.
+    pub fn manifest(&self) -> Result<&Manifest> {
+        self.manifest.as_ref().context("there is no manifest yet")
     }
 
     /// The image that the NII names; validation has seen to it that there is one.

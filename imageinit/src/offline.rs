@@ -20,7 +20,7 @@ use plan::{Facts, Inputs, Plan, install};
 use uuid::Uuid;
 
 use crate::cli::{PlanInputs, USAGE, UnpackInputs};
-use crate::steps::{STEPS, peak_kib};
+use crate::steps::STEPS;
 
 /// `help`.
 pub fn help() -> Result<()> {
@@ -104,7 +104,7 @@ pub fn unpack(inputs: &UnpackInputs) -> Result<()> {
         "seconds {seconds:.3}\nstored_bytes {}\nplain_bytes {}\npeak_kib {}\n",
         manifest.stored_size,
         manifest.plain_size,
-        peak_kib()
+        host::linux::facts::peak_kib()
     ))
 }
 

@@ -8,7 +8,9 @@
 //! * [`network`]: the node's own network while it installs.
 //! * [`package`]: the plans of a package install, before and after anaconda's work.
 //! * [`kickstart`]: the kickstart of a package install.
+//! * [`profile()`]: the NII for the site's scripts.
 //! * [`journal`]: the marks that an install leaves on its disk while it is in progress.
+//! * [`leftovers()`]: disks that an earlier attempt wrote, and this one would not.
 //! * [`render`]: a plan for people.
 
 mod bootloader;
@@ -20,12 +22,14 @@ mod ids;
 pub mod install;
 pub mod journal;
 pub mod kickstart;
+mod leftovers;
 pub mod mkfs;
 pub mod network;
 pub mod op;
 mod os;
 pub mod package;
 mod preflight;
+pub mod profile;
 mod show;
 pub mod table;
 mod units;
@@ -33,5 +37,7 @@ mod units;
 pub use facts::Facts;
 pub use ids::filesystem_text;
 pub use install::{Inputs, Plan, Stage};
+pub use leftovers::leftovers;
 pub use op::{Act, Op};
+pub use profile::profile;
 pub use show::render;

@@ -52,23 +52,11 @@ fn inputs<'a>(facts: &'a Facts, nii: &'a Nii) -> package::Inputs<'a> {
 
 /// The machine after `prepare`, and after anaconda, which sets the types of what it formats.
 fn after_anaconda(case: &Case) -> Facts {
-    let plan = prepare(case).unwrap();
-    let mut facts = case.facts.clone();
-    for op in plan.ops("partition") {
-        match &op.act {
-            Act::WriteTable { disk, table, .. } => {
-                let mut table = table.clone();
-                for entry in table.partitions.iter_mut().filter(|e| e.kind == journal::IN_PROGRESS) {
-                    entry.kind = PartitionType::Linux.guid();
-                }
-                facts.disks.iter_mut().find(|d| d.path == *disk).unwrap().table = Some(table);
-            }
-            Act::WriteJournal { partition, record } => {
-                let disk = facts.disks.iter_mut().find(|d| d.path == partition.disk).unwrap();
-                disk.journal = Some(record.clone());
-            }
-            other => panic!("{other}"),
-        }
+    let mut facts = package::after(&case.facts, &prepare(case).unwrap());
+    let entries =
+        facts.disks.iter_mut().flat_map(|disk| &mut disk.table).flat_map(|table| &mut table.partitions);
+    for entry in entries.filter(|entry| entry.kind == journal::IN_PROGRESS) {
+        entry.kind = PartitionType::Linux.guid();
     }
     facts
 }

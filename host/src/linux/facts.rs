@@ -40,6 +40,13 @@ pub fn read(sys: &Path, proc: &Path, watch: &mut dyn Watch) -> anyhow::Result<Fa
     })
 }
 
+/// VmHWM of /proc/self/status (proc(5)): the most memory that was resident, in KiB.
+pub fn peak_kib() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    line.and_then(|line| line.split_whitespace().next()?.parse().ok()).unwrap_or(0)
+}
+
 /// A row of proc_meminfo(5), in bytes.
 fn memory(text: &str, row: &str) -> Option<u64> {
     let rest = text.lines().find_map(|line| line.strip_prefix(row)?.strip_prefix(':'))?;
@@ -74,6 +81,11 @@ mod tests {
         assert_eq!(memory(text, "MemTotal"), Some(24_668_752 * 1024));
         assert_eq!(memory(text, "MemAvailable"), Some(20_000_000 * 1024));
         assert_eq!(memory(text, "Mem"), None);
+    }
+
+    #[test]
+    fn a_process_has_a_peak() {
+        assert!(peak_kib() > 0);
     }
 
     #[test]

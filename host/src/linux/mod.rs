@@ -3,7 +3,9 @@
 //! * [`facts`], [`disk::survey`], [`nics`]: what there is.
 //! * [`modules`]: kernel modules; [`disk`]: partition tables and the journal; [`mounts`]: mounting and writing out.
 //! * [`root`]: files of the new root; [`shadow`]: its passwords; [`processes`]: its programs and those of the initrd.
-//! * [`clock`]: the system's clock.
+//! * [`clock`]: the system's clock; [`power`]: its end.
+//! * [`salvage`]: what is worth keeping of the systems that were there before.
+//! * [`walk`]: paths inside a root, on old kernels.
 //! * [`source`], [`unpack`]: images over HTTP; [`kexec`]: the next kernel.
 //!
 //! One more act is one more arm in [`Linux::act`], and a function in the module of its subject.
@@ -15,11 +17,14 @@ pub mod kexec;
 pub mod modules;
 pub mod mounts;
 pub mod nics;
+pub mod power;
 pub mod processes;
 pub mod root;
+pub mod salvage;
 pub mod shadow;
 pub mod source;
 pub mod unpack;
+pub mod walk;
 
 use std::fs;
 use std::os::fd::AsFd;
@@ -34,13 +39,14 @@ use nii::trust::Trust;
 use nii::v1::Format;
 use plan::op::{Content, Guard, NEW_ROOT, PartitionRef};
 use plan::{Act, Facts, Op};
+use uuid::Uuid;
 
 use self::disk::{record, swap, table};
 use self::modules::Modules;
 use self::mounts::Mount;
 use self::root::{Owner, Root};
 use self::source::Sources;
-use crate::machine::{Applied, ApplyError, FetchError, Machine, Request, Watch};
+use crate::machine::{Applied, ApplyError, FetchError, Machine, Request, Salvage, Watch};
 use crate::net::http::{Exchange, Http};
 use crate::net::resolver;
 use crate::net::setup::{Network, Wanted};
@@ -282,6 +288,11 @@ impl Machine for Linux {
         watch: &mut dyn Watch,
     ) -> anyhow::Result<Manifest> {
         unpack::manifest(Sources::new(self.http.clone(), sources), &self.keys, digest, watch)
+    }
+
+    fn salvage(&mut self, facts: &Facts, arming: Uuid, watch: &mut dyn Watch) -> Salvage {
+        let mut prepare = |format: &str| self.prepare(format, watch);
+        salvage::host_keys(&facts.disks, arming, &mut prepare)
     }
 
     fn apply(&mut self, op: &Op, watch: &mut dyn Watch) -> Result<Applied, ApplyError> {

@@ -27,6 +27,8 @@ pub const PATH: [&str; 6] = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "
 const TAIL: usize = 40;
 /// How long output is waited for after a program's end, if a process that it left behind still holds the pipe.
 const GRACE: Duration = Duration::from_millis(500);
+/// How often a program's end is looked for where the kernel cannot tell of it.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// How long killed processes may take to be gone.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -54,6 +56,19 @@ pub fn find(root: &Path, name: &str) -> anyhow::Result<PathBuf> {
 /// When it is missing or fails; with its arguments and its last lines.
 pub fn run(argv: &[String], watch: &mut dyn Watch) -> anyhow::Result<()> {
     execute(argv, None, watch).with_context(|| format!("running {}", argv.join(" ")))
+}
+
+/// Starts this program again with these arguments, in a session of its own and without a terminal; it outlives us.
+///
+/// # Errors
+/// When it cannot be started.
+pub fn detach(arguments: &[&str]) -> anyhow::Result<()> {
+    let mut command = Command::new("/proc/self/exe");
+    command.args(arguments).current_dir("/").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    let lead = || rustix::process::setsid().map(drop).map_err(io::Error::from);
+    // SAFETY: between fork and exec the closure makes a system call only; it neither allocates nor takes a lock.
+    unsafe { command.pre_exec(lead) };
+    command.spawn().map(drop).context("starting a process of its own")
 }
 
 /// Runs a program of the root `root`, in it (chroot(2)).
@@ -123,15 +138,21 @@ fn follow(
     output: PipeReader,
     watch: &mut dyn Watch,
 ) -> anyhow::Result<(ExitStatus, VecDeque<String>)> {
-    let pidfd =
-        rustix::process::pidfd_open(Pid::from_child(child), PidfdFlags::empty()).context("watching it")?;
+    let pidfd = match rustix::process::pidfd_open(Pid::from_child(child), PidfdFlags::empty()) {
+        // Linux before 5.3 (EL 8): it is looked at from time to time.
+        Err(Errno::NOSYS) => None,
+        pidfd => Some(pidfd.context("watching it")?),
+    };
     let mut lines = Lines { output, partial: Vec::new(), tail: VecDeque::new() };
     let mut ended: Option<Instant> = None;
     loop {
         let readable = wait(
             &lines.output,
-            (ended.is_none()).then_some(&pidfd),
-            ended.map(|at| GRACE.saturating_sub(at.elapsed())),
+            pidfd.as_ref().filter(|_| ended.is_none()),
+            match ended {
+                Some(at) => Some(GRACE.saturating_sub(at.elapsed())),
+                None => pidfd.is_none().then_some(LOOK_EVERY),
+            },
         )?;
         match readable {
             Event::Output => {
@@ -140,6 +161,9 @@ fn follow(
                 }
             }
             Event::End => ended = Some(Instant::now()),
+            Event::Nothing if ended.is_none() => {
+                ended = child.try_wait().context("waiting for it")?.map(|_| Instant::now());
+            }
             Event::Nothing => break,
         }
     }

@@ -12,6 +12,8 @@ use anyhow::{Context, anyhow, bail, ensure};
 use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, ResolveFlags, StatxAttributes, StatxFlags, Uid};
 use rustix::io::Errno;
 
+use super::walk;
+
 /// File system type of FAT (statfs(2)): it has no owners and no links.
 const MSDOS_SUPER_MAGIC: i64 = 0x4d44;
 /// The one extended attribute that a replaced file hands down: its SELinux label.
@@ -45,7 +47,15 @@ impl Root {
         let directory = directory.with_context(|| format!("opening {}", path.display()))?;
         let status = rustix::fs::statx(&directory, "", AtFlags::EMPTY_PATH, StatxFlags::BASIC_STATS)
             .with_context(|| format!("looking at {}", path.display()))?;
-        let mounted = status.stx_attributes.contains(StatxAttributes::MOUNT_ROOT);
+        // Linux before 5.8 (EL 8) does not say so.
+        let mounted = match status.stx_attributes_mask.contains(StatxAttributes::MOUNT_ROOT) {
+            true => status.stx_attributes.contains(StatxAttributes::MOUNT_ROOT),
+            false => {
+                let real =
+                    std::fs::canonicalize(path).with_context(|| format!("looking at {}", path.display()))?;
+                super::mounts::below(&real)?.iter().any(|mount| Path::new(&mount.path) == real)
+            }
+        };
         ensure!(mounted, "the new root {} is not mounted", path.display());
         Ok(Self { directory, path: path.to_owned() })
     }
@@ -54,7 +64,10 @@ impl Root {
     fn resolve(&self, path: &Path, flags: OFlags) -> rustix::io::Result<OwnedFd> {
         let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
         let flags = flags | OFlags::CLOEXEC;
-        rustix::fs::openat2(&self.directory, path, flags, Mode::empty(), ResolveFlags::IN_ROOT)
+        match rustix::fs::openat2(&self.directory, path, flags, Mode::empty(), ResolveFlags::IN_ROOT) {
+            Err(Errno::NOSYS) => walk::open(&self.directory, path, flags),
+            result => result,
+        }
     }
 
     /// Opens a file of the root for reading, links followed.
@@ -151,6 +164,28 @@ impl Root {
         let status = rustix::fs::fstat(&file).with_context(|| format!("looking at {path}"))?;
         let text = io::read_to_string(File::from(file)).with_context(|| format!("reading {path}"))?;
         Ok((text, Owner { mode: status.st_mode & 0o7777, uid: status.st_uid, gid: status.st_gid }))
+    }
+
+    /// Reads a small file that somebody else may have made; `None` if it is not there, is longer than `limit` bytes, or is no
+    /// regular file. With its time of modification, in seconds since 1970.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn read_small(&self, path: &str, limit: u64) -> anyhow::Result<Option<(Vec<u8>, i64)>> {
+        // A pipe must not stop us.
+        let file = match self.resolve(&relative(path)?, OFlags::RDONLY | OFlags::NONBLOCK) {
+            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return Ok(None),
+            result => result.with_context(|| format!("opening {path}"))?,
+        };
+        let status = rustix::fs::fstat(&file).with_context(|| format!("looking at {path}"))?;
+        let regular = FileType::from_raw_mode(status.st_mode) == FileType::RegularFile;
+        if !regular || u64::try_from(status.st_size).map_or(true, |size| size > limit) {
+            return Ok(None);
+        }
+        let mut bytes = Vec::new();
+        io::Read::read_to_end(&mut io::Read::take(File::from(file), limit), &mut bytes)
+            .with_context(|| format!("reading {path}"))?;
+        Ok(Some((bytes, status.st_mtime as i64)))
     }
 
     fn replace(

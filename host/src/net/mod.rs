@@ -6,12 +6,14 @@
 //! * [`resolver`]: the initrd's own /etc/resolv.conf.
 //! * [`clock`]: the head node's signed time; [`http`]: one HTTP exchange, TLS judged by that time.
 //! * [`head`]: time, session, NII as `docs/protocol.md` says, over [`crate::Machine::fetch`]; [`retry`]: its patience.
+//! * [`errands`]: files, escrow and logs with a session.
 //! * [`events`]: the spool of reports and its sender.
 //!
 //! Everything blocks; nothing waits without saying for what.
 
 pub mod clock;
 pub mod dhcp;
+pub mod errands;
 pub mod events;
 pub mod head;
 pub mod http;

@@ -1,6 +1,8 @@
 //! The table of contents: what imageinit does, in this order. One file a step; the steps that only carry out their part of the
 //! plan are together in [`stages`].
 
+#[cfg(test)]
+mod kusu_tests;
 mod modules;
 mod network;
 mod nii;
@@ -11,8 +13,6 @@ mod settle_network;
 mod stages;
 #[cfg(test)]
 mod tests;
-
-pub use report::peak_kib;
 
 use std::time::Duration;
 
@@ -129,10 +129,4 @@ fn to_do(ctx: &Ctx) -> bool {
 
 fn to_disk(ctx: &Ctx) -> bool {
     to_do(ctx) && ctx.disked()
-}
-
-/// All findings as one error: a person fixes them together.
-fn refused(findings: &[::nii::Finding]) -> anyhow::Error {
-    let lines: Vec<String> = findings.iter().map(ToString::to_string).collect();
-    anyhow::anyhow!("the NII does not fit this machine:\n{}", lines.join("\n"))
 }

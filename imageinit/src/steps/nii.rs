@@ -3,6 +3,8 @@
 use std::sync::PoisonError;
 
 use anyhow::{Context as _, Result, ensure};
+use host::kusu;
+use nii::kusu::Client;
 use nii::v1::InstallType;
 
 use crate::context::Ctx;
@@ -10,9 +12,14 @@ use crate::context::Ctx;
 /// Runs the step.
 pub fn run(ctx: &mut Ctx) -> Result<()> {
     let mut watch = ctx.tracker.clone();
-    let session = ctx.session.as_ref().context("there is no session yet")?;
-    let head = ctx.head.as_ref().context("there is no head node")?;
-    let (nii, warnings) = head.nii(session, &mut *ctx.machine, &mut watch)?;
+    let (nii, warnings) = if let Some(node) = &ctx.kusu {
+        let facts = ctx.machine.facts(&mut watch)?;
+        kusu::fetch(node, Client::ImageInit, &facts, ctx.sleep, &mut *ctx.machine, &mut watch)?
+    } else {
+        let session = ctx.session.as_ref().context("there is no session yet")?;
+        let head = ctx.head.as_ref().context("there is no head node")?;
+        head.nii(session, &mut *ctx.machine, &mut watch)?
+    };
     warnings.iter().for_each(|finding| ctx.tracker.warn(&format!("NII: {finding}")));
     ensure!(
         nii.install.kind != InstallType::Package,

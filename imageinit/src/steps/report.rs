@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use anyhow::Result;
+use host::kusu;
+use host::linux::facts;
 use host::observers::say;
 use nii::event::Body;
 
@@ -13,16 +15,27 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Runs the step.
 pub fn run(ctx: &mut Ctx) -> Result<()> {
-    let arming = ctx.session()?.arming;
-    let peak_kib = peak_kib();
-    let image_bytes = ctx.job.as_ref().map_or(0, |job| job.manifest.stored_size);
-    ctx.reporter.report(Body::Installed { arming, peak_kib, image_bytes });
+    let (arming, _) = ctx.ids()?;
+    let peak_kib = facts::peak_kib();
+    let image_bytes = ctx.manifest.as_ref().map_or(0, |manifest| manifest.stored_size);
+    match &ctx.kusu {
+        // It knows no journal: a node that is not reported would be installed again, for ever. So this may fail the step.
+        Some(node) => {
+            let (kind, mut watch) = (ctx.nii()?.install.kind, ctx.tracker.clone());
+            kusu::report_installed(node, kind, ctx.sleep, &mut *ctx.machine, &mut watch)?;
+        }
+        None => tell_head(ctx, Body::Installed { arming, peak_kib, image_bytes }),
+    }
+    say(&summary(&ctx.nii()?.node.name, ctx.began.elapsed(), peak_kib, image_bytes, ctx.unpacked_in));
+    Ok(())
+}
+
+fn tell_head(ctx: &Ctx, installed: Body) {
+    ctx.reporter.report(installed);
     if !ctx.reporter.flush(PATIENCE) {
         let why = ctx.reporter.refused().unwrap_or_else(|| "it does not answer".to_owned());
         ctx.tracker.warn(&format!("the head node could not be told: {why}"));
     }
-    say(&summary(&ctx.nii()?.node.name, ctx.began.elapsed(), peak_kib, image_bytes, ctx.unpacked_in));
-    Ok(())
 }
 
 /// The line that programs read too (docs/imageinit.md).
@@ -33,13 +46,6 @@ fn summary(node: &str, took: Duration, peak_kib: u64, image_bytes: u64, unpacked
     format!(
         "camphor: installed {node} in {seconds:.0} s; peak memory {peak} MiB; image {mega:.0} MB at {rate:.0} MB/s"
     )
-}
-
-/// VmHWM of /proc/self/status (proc(5)): the most memory that was resident, in KiB.
-pub fn peak_kib() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    line.and_then(|line| line.split_whitespace().next()?.parse().ok()).unwrap_or(0)
 }
 
 #[cfg(test)]
@@ -56,6 +62,5 @@ mod tests {
             Duration::from_secs(5),
         );
         assert_eq!(line, "camphor: installed n001 in 41 s; peak memory 38 MiB; image 113 MB at 23 MB/s");
-        assert!(peak_kib() > 0);
     }
 }

@@ -1,8 +1,10 @@
-//! `session`: signed time, then the token against a session; from here on reports are sent.
+//! `session`: signed time, then the token against a session; from here on reports are sent. An old Kusu head node knows neither:
+//! there it is chosen, if the initrd allows it.
 
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
+use host::kusu;
 use host::net::events::Destination;
 use host::net::head::Identity;
 
@@ -13,6 +15,14 @@ const NO_TOKEN: &str = "this boot came without a token; the boot script loads it
 
 /// Runs the step.
 pub fn run(ctx: &mut Ctx) -> Result<()> {
+    if let Some(source) = ctx.options.kusu()? {
+        let facts = ctx.machine.facts(&mut ctx.tracker.clone())?;
+        let node = source.choose(&ctx.trust, &facts, &kusu::leased(&facts))?;
+        let base = &node.base;
+        ctx.tracker.warn(&format!("this initrd obeys the Kusu head node at {base}, whose NII is not signed"));
+        ctx.kusu = Some(node);
+        return Ok(());
+    }
     let identity = identity(ctx)?;
     let mut watch = ctx.tracker.clone();
     let head = ctx.head.as_ref().context(NO_HEAD)?;

@@ -1,8 +1,8 @@
 //! `settle-network`: the NII's kernel modules in order, then the interfaces as the NII says.
 
 use anyhow::Result;
+use host::settle::refused;
 
-use super::refused;
 use crate::context::Ctx;
 
 /// Runs the step. Modules first: an interface may need one.

@@ -40,6 +40,6 @@ pub fn commit(ctx: &mut Ctx) -> Result<()> {
 }
 
 fn carry_out(ctx: &mut Ctx, stage: &str) -> Result<()> {
-    let ops = ctx.job.as_ref().context("there is no plan yet")?.plan.ops(stage).to_vec();
+    let ops = ctx.plan.as_ref().context("there is no plan yet")?.ops(stage).to_vec();
     ctx.apply(&ops)
 }

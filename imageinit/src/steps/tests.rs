@@ -8,9 +8,9 @@ use ::nii::envelope::{Certificate, CertificatePayload, Envelope, NiiPayload, Pub
 use ::nii::event::{Body, EventAnswer, EventBatch, Failure};
 use ::nii::manifest::Manifest;
 use ::nii::secret::Secret;
-use ::nii::session::{PROTOCOL, SessionAnswer, SessionRequest, TimePayload};
+use ::nii::session::{Escrow, PROTOCOL, SessionAnswer, SessionRequest, TimePayload};
 use ::nii::trust::Trust;
-use ::nii::v1::OnFailure;
+use ::nii::v1::{OnFailure, SshHostKey};
 use ed25519_dalek::SigningKey;
 use host::cmdline::Options;
 use host::net::clock::Clock;
@@ -19,7 +19,9 @@ use host::net::head::Head;
 use host::net::http::Exchange;
 use host::observers::{Policy, Reports, Screen, policy};
 use host::recorder::Recorder;
-use host::{Applied, ApplyError, FetchError, Machine, Note, Observer, Request, Tracker, Watch, runner};
+use host::{
+    Applied, ApplyError, FetchError, Machine, Note, Observer, Request, Salvage, Tracker, Watch, runner,
+};
 use plan::facts::{Disk, Facts, JournalRecord, Table, TableEntry};
 use plan::{Act, Op};
 use serde_json::value::RawValue;
@@ -53,6 +55,9 @@ impl Machine for Shared {
         watch: &mut dyn Watch,
     ) -> anyhow::Result<Manifest> {
         self.0.lock().unwrap().manifest(digest, sources, watch)
+    }
+    fn salvage(&mut self, facts: &Facts, arming: Uuid, watch: &mut dyn Watch) -> Salvage {
+        self.0.lock().unwrap().salvage(facts, arming, watch)
     }
     fn apply(&mut self, op: &Op, watch: &mut dyn Watch) -> Result<Applied, ApplyError> {
         self.0.lock().unwrap().apply(op, watch)
@@ -127,7 +132,7 @@ fn nii(request: &Request, document: &str) -> Vec<u8> {
     seal(Purpose::Nii, &payload)
 }
 
-fn facts() -> Facts {
+pub(super) fn facts() -> Facts {
     serde_json::from_str(include_str!("../../fixtures/facts.json")).unwrap()
 }
 
@@ -142,15 +147,21 @@ fn recorder(document: &'static str, facts: Facts) -> Recorder {
 }
 
 /// A run of the whole table, and everything that came out of it.
-struct Run {
-    result: Result<HandOff, Failure>,
+pub(super) struct Run {
+    pub(super) result: Result<HandOff, Failure>,
     policy: OnFailure,
-    ops: Vec<Op>,
-    lines: Vec<String>,
+    pub(super) ops: Vec<Op>,
+    pub(super) lines: Vec<String>,
     reports: Vec<Body>,
 }
 
 fn run(recorder: Recorder) -> Run {
+    let cmdline = "camphor.head=http://head:8080 BOOTIF=01-52-54-00-00-00-01";
+    run_as(recorder, cmdline, &[])
+}
+
+/// A run with this kernel command line, in an initrd that obeys these Kusu head nodes.
+pub(super) fn run_as(recorder: Recorder, cmdline: &str, allow_kusu: &[&str]) -> Run {
     let machine = Shared(Arc::new(Mutex::new(recorder)));
     let (lines, inbox, on_failure) = (Lines::default(), Arc::new(Inbox::default()), Policy::default());
     let reporter = Reporter::new(Uuid::from_u128(1));
@@ -160,22 +171,27 @@ fn run(recorder: Recorder) -> Run {
         image_keys: Vec::new(),
         ca_pem: String::new(),
         time_floor: NOW - 1000,
-        allow_kusu: Vec::new(),
+        allow_kusu: allow_kusu.iter().map(|host| (*host).to_owned()).collect(),
     };
     let clock = Arc::new(Clock::new(trust.time_floor));
+    let options = Options::parse(cmdline);
+    let head = options.head.clone();
     let mut ctx = Ctx {
         machine: Box::new(machine.clone()),
         tracker: tracker.clone(),
-        options: Options { boot_mac: Some(MAC.into()), ..Options::default() },
-        head: Some(Head { base: "http://head:8080".into(), trust, clock, sleep: |_| () }),
+        options,
+        head: head.map(|base| Head { base, trust: trust.clone(), clock, sleep: |_| () }),
+        trust,
         reporter: reporter.clone(),
         exchange: Arc::clone(&inbox) as Arc<dyn Exchange>,
         boot_id: Uuid::from_u128(1),
         token: Some(Secret::new(TOKEN)),
         policy: Arc::clone(&on_failure),
         session: None,
+        kusu: None,
         nii: None,
-        job: None,
+        manifest: None,
+        plan: None,
         sleep: |_| (),
         began: Instant::now(),
         unpacked_in: Duration::ZERO,
@@ -322,6 +338,36 @@ fn a_disk_that_an_earlier_attempt_wrote_must_not_stay_beside() {
     let cause = run.result.unwrap_err().cause.join("\n");
     assert!(cause.contains("went to /dev/vdb (serial S-vdb)") && cause.contains("Wipe /dev/vdb"), "{cause}");
     assert_eq!(run.ops.iter().find(is_table), None);
+}
+
+/// With the keys of the old system; the head node has them before the disk is written, or nothing is written.
+#[test]
+fn host_keys_are_left_with_the_head_node_before_anything_is_destroyed() {
+    let keeping = DISKED.replace("\"provided\"", "\"keep\"");
+    let keeping: &str = keeping.leak();
+    let with_keys = || {
+        let mut recorder = recorder(keeping, facts());
+        let private = Secret::new("planted-private-key");
+        let key = SshHostKey { kind: "rsa".into(), private, public: "ssh-rsa AAAA old".into() };
+        recorder.salvage.host_keys = vec![key];
+        recorder
+    };
+    let refusing = run(with_keys());
+    let cause = refusing.result.unwrap_err().cause.join("\n");
+    assert!(cause.contains("leaving the SSH host keys with the head node"), "{cause}");
+    assert_eq!(refusing.ops.iter().find(is_table), None);
+    let escrowed = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&escrowed);
+    let taking = run(with_keys().answering("https://head:8443/api/v1/escrow", move |request| {
+        let escrow: Escrow = serde_json::from_slice(request.body.as_ref().unwrap()).unwrap();
+        seen.lock().unwrap().extend(escrow.ssh_host_keys);
+        Ok(Vec::new())
+    }));
+    no_secret_in(&taking);
+    taking.result.unwrap();
+    assert_eq!(escrowed.lock().unwrap()[0].public, "ssh-rsa AAAA old");
+    let writes_key = |op: &&Op| op.to_string().starts_with("write etc/ssh/ssh_host_rsa_key ");
+    assert!(taking.ops.iter().find(writes_key).is_some());
 }
 
 #[test]

@@ -55,6 +55,25 @@ pub fn prepare(inputs: &Inputs<'_>) -> Result<Plan, Vec<Finding>> {
     Ok(Plan { stages: vec![Stage { step: "partition", ops }], warnings: findings })
 }
 
+/// The machine once the plan of [`prepare`] was carried out: what [`finish`] would see.
+pub fn after(facts: &Facts, plan: &Plan) -> Facts {
+    let mut facts = facts.clone();
+    for op in plan.ops("partition") {
+        match &op.act {
+            Act::WriteTable { disk, table, .. } => {
+                let written = facts.disks.iter_mut().filter(|found| found.path == *disk);
+                written.for_each(|found| found.table = Some(table.clone()));
+            }
+            Act::WriteJournal { partition, record } => {
+                let written = facts.disks.iter_mut().filter(|found| found.path == partition.disk);
+                written.for_each(|found| found.journal = Some(record.clone()));
+            }
+            _ => {}
+        }
+    }
+    facts
+}
+
 fn machine(inputs: &Inputs<'_>, out: &mut Vec<Finding>) {
     let Inputs { facts, nii, .. } = inputs;
     if nii.install.kind != InstallType::Package {

@@ -1,0 +1,22 @@
+//! `report`: the head node is told that the node is installed.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use nii::event::Body;
+
+use crate::context::Ctx;
+
+/// A report that does not get through is made up for at the next boot, by the committed journal.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Runs the step.
+pub fn run(ctx: &mut Ctx) -> Result<()> {
+    let arming = ctx.session()?.arming;
+    ctx.reporter.report(Body::Installed { arming, peak_kib: host::linux::facts::peak_kib(), image_bytes: 0 });
+    if !ctx.reporter.flush(PATIENCE) {
+        let why = ctx.reporter.refused().unwrap_or_else(|| "it does not answer".to_owned());
+        ctx.tracker.warn(&format!("the head node could not be told: {why}"));
+    }
+    Ok(())
+}
