@@ -8,7 +8,7 @@ use ::nii::envelope::{Certificate, CertificatePayload, Envelope, NiiPayload, Pub
 use ::nii::event::{Body, EventAnswer, EventBatch, Failure};
 use ::nii::manifest::Manifest;
 use ::nii::secret::Secret;
-use ::nii::session::{Escrow, PROTOCOL, SessionAnswer, SessionRequest, TimePayload};
+use ::nii::session::{ErrorAnswer, ErrorCode, Escrow, PROTOCOL, SessionAnswer, SessionRequest, TimePayload};
 use ::nii::trust::Trust;
 use ::nii::v1::{OnFailure, SshHostKey};
 use ed25519_dalek::SigningKey;
@@ -352,7 +352,10 @@ fn host_keys_are_left_with_the_head_node_before_anything_is_destroyed() {
         recorder.salvage.host_keys = vec![key];
         recorder
     };
-    let refusing = run(with_keys());
+    let refusing = run(with_keys().answering("https://head:8443/api/v1/escrow", |request| {
+        let answer = ErrorAnswer { code: ErrorCode::BadRequest, message: "no".into() };
+        Err(FetchError::Refused { url: request.url.clone(), status: 400, answer, retry_after: None })
+    }));
     let cause = refusing.result.unwrap_err().cause.join("\n");
     assert!(cause.contains("leaving the SSH host keys with the head node"), "{cause}");
     assert_eq!(refusing.ops.iter().find(is_table), None);
