@@ -2,6 +2,7 @@
 //!
 //! To add a tool, add a line to [`TOOLS`].
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -54,6 +55,8 @@ const TOOLS: &[Tool] = &[
     tool("/usr/lib/dracut/modules.d/40network", "dracut-network", "dracut-network"),
     tool("dracut", "dracut-core", "dracut"),
     tool("cpio", "cpio", "cpio"),
+    tool("shellcheck", "shellcheck", "ShellCheck"),
+    tool("dash", "dash", "dash"),
     tool("/usr/bin/time", "time", "time"),
     tool("curl", "curl", "curl"),
     tool("zstd", "zstd", "zstd"),
@@ -65,6 +68,9 @@ const TOOLS: &[Tool] = &[
     tool("setcap", "libcap2-bin", "libcap"),
     tool("minisign", "minisign", "minisign"),
     tool("bsdtar", "libarchive-tools", "bsdtar"),
+    // pykickstart, in a Python environment of its own
+    tool("python3", "python3", "python3"),
+    tool("/usr/share/python-wheels", "python3-venv", "python3"),
 ];
 
 /// Installs what is missing. Quick when nothing is.
@@ -73,6 +79,7 @@ pub fn run() -> Result<()> {
     packages()?;
     output(&mut cmd("bash", [musl_script()])).context("setting up the static toolchain")?;
     cargo_deny()?;
+    pykickstart().context("setting up pykickstart, which reads our kickstarts back")?;
     artefacts::kernel().context("making the root that tests install")?;
     println!("setup: all there ({:.1} s)", started.elapsed().as_secs_f64());
     Ok(())
@@ -161,6 +168,24 @@ fn apt(packages: &[String]) -> Result<()> {
 
 fn is_root() -> Result<bool> {
     Ok(output(&mut cmd("id", ["-u"]))?.trim() == "0")
+}
+
+/// Makes the Python environment of the kickstart tests, with what `tests/stock/requirements.txt` pins. A copy of that file
+/// inside says that it is whole.
+fn pykickstart() -> Result<()> {
+    let requirements = paths::workspace().join("tests/stock/requirements.txt");
+    let wanted = fs::read(&requirements).with_context(|| format!("reading {}", requirements.display()))?;
+    let folder = paths::target().join("pykickstart");
+    let stamp = folder.join("requirements.txt");
+    if fs::read(&stamp).is_ok_and(|there| there == wanted) {
+        return Ok(());
+    }
+    println!("setup: installing pykickstart into {}", folder.display());
+    let word = |path: &Path| path.to_string_lossy().into_owned();
+    output(&mut cmd("python3", ["-m", "venv", "--clear", &word(&folder)]))?;
+    let pip = ["install", "--quiet", "--disable-pip-version-check", "--requirement", &word(&requirements)];
+    output(&mut cmd(&word(&folder.join("bin/pip")), pip))?;
+    fs::write(&stamp, wanted).with_context(|| format!("writing {}", stamp.display()))
 }
 
 /// Installs cargo-deny when it is not there.
