@@ -4,6 +4,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, reason = "test support")]
 
+#![allow(clippy::disallowed_methods, reason = "a test writes its golden files, and runs pykickstart")]
+
 mod cases;
 mod refusals;
 

@@ -44,9 +44,14 @@ fn the_wrong_machine() {
     assert_refused("bond_vlan", "network.interfaces[1].bond.members[1]", "no interface is", |case| {
         case.facts.nics.remove(1);
     });
-    assert_refused("minimal_uefi", "storage.disks", "one disk needs a partition of type `bios-boot`", |case| {
-        case.facts.firmware = Firmware::Bios;
-    });
+    assert_refused(
+        "minimal_uefi",
+        "storage.disks",
+        "one disk needs a partition of type `bios-boot`",
+        |case| {
+            case.facts.firmware = Firmware::Bios;
+        },
+    );
     assert_refused("minimal_bios", "storage.filesystems", "needs a partition of type `esp`", |case| {
         case.facts.firmware = Firmware::Efi;
     });
@@ -99,7 +104,8 @@ fn releases_that_are_not_known() {
         nii.package.as_mut().unwrap().os.version = "7.9".into();
         nii
     };
-    let findings = render(&Inputs { facts: &case.facts, nii: &nii(&case), arming: ARMING }, None).unwrap_err();
+    let findings =
+        render(&Inputs { facts: &case.facts, nii: &nii(&case), arming: ARMING }, None).unwrap_err();
     assert_eq!(findings[0].path, "package.os.version");
     case.document["package"]["extra"] = json!(["%post\ntrue\n"]);
     let findings = refused(&case, None);
