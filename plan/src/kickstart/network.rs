@@ -18,14 +18,6 @@ type Out<'a> = &'a mut Vec<Finding>;
 /// The commands of all interfaces, and the host name.
 pub(super) fn render(facts: &Facts, network: &Network, words: Words, out: Out<'_>) -> String {
     let site = Site { facts, network, words };
-    let carried: BTreeSet<usize> = site.vlans_in_their_bond().map(|(bond, _)| bond).collect();
-    let mut all = Vec::new();
-    for (index, interface) in network.interfaces.iter().enumerate() {
-        if !carried.contains(&index) {
-            let path = format!("network.interfaces[{index}]");
-            all.extend(site.interface(index, interface, &path, out));
-        }
-    }
     let name = match &network.domain {
         Some(domain) => format!("{}.{domain}", network.hostname),
         None => network.hostname.clone(),
@@ -35,7 +27,15 @@ pub(super) fn render(facts: &Facts, network: &Network, words: Words, out: Out<'_
         let message = format!("`{name}` is longer than the 64 characters that Linux and anaconda take");
         out.push(Finding::error("network.hostname", message));
     }
-    all.push(Line::new("network").option("hostname", name));
+    // The host name first: anaconda's dracut brings up what the first command says, were there no `ip=` (parse-kickstart).
+    let mut all = vec![Line::new("network").option("hostname", name)];
+    let carried: BTreeSet<usize> = site.vlans_in_their_bond().map(|(bond, _)| bond).collect();
+    for (index, interface) in network.interfaces.iter().enumerate() {
+        if !carried.contains(&index) {
+            let path = format!("network.interfaces[{index}]");
+            all.extend(site.interface(index, interface, &path, out));
+        }
+    }
     lines(all)
 }
 

@@ -3,7 +3,6 @@
 //! `UPDATE_GOLDEN=1 cargo test -p plan --test kickstart` writes the golden files anew; look at the difference.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, reason = "test support")]
-
 #![allow(clippy::disallowed_methods, reason = "a test writes its golden files, and runs pykickstart")]
 
 mod cases;
