@@ -6,7 +6,7 @@ getarg rd.break > /dev/null && return 0
 
 camphor_why="dracut gave up before the kickstart was made"
 [ -e /run/camphor/handed-over ] && camphor_why="dracut gave up: is there a stage 2 at inst.stage2=?"
-camphor_say "$camphor_why"
-[ -e /run/camphor/started ] && /run/camphor/installer report failed --script dracut
 # Where no shell may be opened dracut would end the machine, and its screen.
 getargbool 1 rd.shell || camphor_hold "$camphor_why"
+camphor_say "$camphor_why"
+camphor_report "$camphor_why"

@@ -9,10 +9,16 @@ camphor_say() {
     done < /proc/consoles
 }
 
+# Tells the head node of a failure; before there is a session nobody can.
+camphor_report() {
+    [ -e /run/camphor/started ] && /run/camphor/installer report failed --text "$*"
+}
+
 # Fails closed: the job that calls this never ends, so dracut never goes on. rd.shell gives its shell first.
 camphor_hold() {
     trap - EXIT
     mkdir -p /run/camphor/held
+    camphor_report "$*"
     getargbool 0 rd.shell && emergency_shell -n camphor "camphor: $*"
     while :; do
         camphor_say "STOPPED: $*. Nothing more happens here; reset the machine (rd.shell gives a shell)"

@@ -1,9 +1,9 @@
 #!/bin/sh
-# pre-udev/20: what must outlive the pivot goes to /run, and somebody says on the console what is waited for.
+# pre-udev/20: the program goes to /run, to outlive the pivot, and somebody says on the console what is waited for.
 [ -e /run/camphor/active ] || return 0
 . /usr/libexec/camphor/lib.sh
 
-cp -p /usr/libexec/camphor/installer /etc/camphor/trust.json /run/camphor/
+cp -p /usr/libexec/camphor/installer /run/camphor/
 # Without systemd dracut may mount /run noexec (126: found, but cannot be executed); %post will call it there.
 camphor_status=0
 /run/camphor/installer --list > /dev/null 2>&1 || camphor_status=$?

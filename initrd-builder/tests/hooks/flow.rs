@@ -5,7 +5,11 @@ use std::os::unix::fs::PermissionsExt;
 use crate::initrd::{FLAVOURS, Flavour, Initrd};
 
 /// Writes a kickstart, as `installer prepare` does.
-const PREPARE: &str = "[ \"$1\" = prepare ] && printf 'text\\nreboot\\n' > /tmp/ks.cfg";
+const PREPARE: &str = "[ \"$1\" != prepare ] || printf 'text\\nreboot\\n' > /tmp/ks.cfg";
+/// Why it is held after `prepare`.
+const NOT_TAKEN: &str = "anaconda did not take the kickstart: see /tmp/ks.info";
+const ENDED: &str = "anaconda ended the shell of the job";
+/// Fails as `installer prepare` never does: it comes back.
 const FAIL: &str = "[ \"$1\" != prepare ]";
 
 /// dracut's phases before the initqueue, each a shell of its own as under systemd.
@@ -48,7 +52,6 @@ fn a_network_comes_and_the_install_goes_its_way() {
         start(&initrd);
         let program = initrd.path("run/camphor/installer").metadata().unwrap();
         assert_eq!(program.permissions().mode() & 0o7777, 0o755, "{flavour:?}");
-        assert_eq!(initrd.text("run/camphor/trust.json"), "{}");
         // EL 8 sources the hook for each interface.
         assert!(initqueue(&initrd, "source_hook initqueue/online eth0; source_hook initqueue/online eth1"));
         let want = ["installer prepare", "parse /tmp/ks.cfg", "run_kickstart", "boot goes on"];
@@ -75,7 +78,8 @@ fn a_failed_prepare_never_reaches_anaconda() {
         let initrd = Initrd::new(flavour, FAIL);
         start(&initrd);
         assert!(!initqueue(&initrd, "source_hook initqueue/online eth0"), "{flavour:?}: held until killed");
-        assert_eq!(log(&initrd), ["installer prepare", "sleep 60"], "{flavour:?}");
+        let report = "installer report failed --text installer prepare failed with status 1";
+        assert_eq!(log(&initrd), ["installer prepare", report, "sleep 60"], "{flavour:?}");
         assert!(console(&initrd).contains("camphor: STOPPED: installer prepare failed with status 1."));
     });
 }
@@ -83,12 +87,12 @@ fn a_failed_prepare_never_reaches_anaconda() {
 #[test]
 fn a_kickstart_that_anaconda_did_not_take_stops_the_install() {
     let bodies = [
-        ("return 0", "did not take"),
-        ("echo text > /run/install/ks.cfg", "did not take"),
-        ("printf 'text\\nreboot\\nmore\\n' > /run/install/ks.cfg", "did not take"),
-        ("printf 'text\\nhalt\\n' > /run/install/ks.cfg", "did not take"),
-        ("exit 1", "anaconda ended the shell"),
-        (". /lib/anaconda-lib-that-is-not-there.sh", "anaconda ended the shell"),
+        ("return 0", NOT_TAKEN),
+        ("echo text > /run/install/ks.cfg", NOT_TAKEN),
+        ("printf 'text\\nreboot\\nmore\\n' > /run/install/ks.cfg", NOT_TAKEN),
+        ("printf 'text\\nhalt\\n' > /run/install/ks.cfg", NOT_TAKEN),
+        ("exit 1", ENDED),
+        (". /lib/anaconda-lib-that-is-not-there.sh", ENDED),
     ];
     each(|flavour| {
         for (body, why) in bodies {
@@ -98,9 +102,10 @@ fn a_kickstart_that_anaconda_did_not_take_stops_the_install() {
             initrd.anaconda(body);
             start(&initrd);
             assert!(!initqueue(&initrd, "source_hook initqueue/online eth0"), "{flavour:?} {body}");
-            let want = ["installer prepare", "parse /tmp/ks.cfg", "sleep 60"];
+            let report = format!("installer report failed --text {why}");
+            let want = ["installer prepare", "parse /tmp/ks.cfg", report.as_str(), "sleep 60"];
             assert_eq!(log(&initrd), want, "{flavour:?} {body}");
-            assert!(console(&initrd).contains(why), "{body}: {}", console(&initrd));
+            assert!(console(&initrd).contains(&format!("STOPPED: {why}.")), "{}", console(&initrd));
         }
     });
 }
@@ -210,7 +215,8 @@ fn dracut_gives_up() {
         assert!(initqueue(&initrd, "source_hook initqueue/online eth0"));
         initrd.put("log", "");
         assert!(initrd.run("source_hook emergency"), "{flavour:?}: dracut's own shell comes after it");
-        assert_eq!(log(&initrd), ["installer report failed --script dracut"], "{flavour:?}");
+        let report = "installer report failed --text dracut gave up: is there a stage 2 at inst.stage2=?";
+        assert_eq!(log(&initrd), [report], "{flavour:?}");
         assert!(console(&initrd).contains("is there a stage 2 at inst.stage2=?"));
         initrd.cmdline("camphor.head=http://h rd.shell=0");
         assert!(!initrd.run("source_hook emergency"), "{flavour:?}: held, or dracut would power off");
@@ -231,6 +237,7 @@ fn rd_shell_gives_its_shell_before_holding() {
         assert!(!initqueue(&initrd, "source_hook initqueue/online eth0"));
         let why = "installer prepare failed with status 1";
         let shell = format!("emergency_shell -n camphor camphor: {why}");
-        assert_eq!(log(&initrd), ["installer prepare", shell.as_str(), "sleep 60"], "{flavour:?}");
+        let report = format!("installer report failed --text {why}");
+        assert_eq!(log(&initrd), ["installer prepare", &report, &shell, "sleep 60"], "{flavour:?}");
     });
 }
