@@ -4,8 +4,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use host::cmdline::Options;
+use host::kusu;
 use host::linux::Linux;
 use host::net::clock::Clock;
 use host::net::events::{Destination, Reporter, boot_id};
@@ -15,6 +16,7 @@ use host::observers::{Policy, Reports, Say, Screen};
 use host::{Machine, Observer, Tracker};
 use nii::Nii;
 use nii::secret::Secret;
+use nii::trust::Trust;
 use nii::v1::StorageMode;
 use plan::{Facts, Op, Plan};
 use rustix::time::{ClockId, clock_gettime};
@@ -32,6 +34,8 @@ pub struct Ctx {
     pub options: Options,
     /// The head node; `None` if the command line names none.
     pub head: Option<Head>,
+    /// Whom to believe.
+    pub trust: Trust,
     /// Is told the signed time.
     pub clock: Arc<Clock>,
     /// Reports to the head node.
@@ -50,8 +54,10 @@ pub struct Ctx {
     pub token: Option<Secret>,
     /// What to do after a failure; the default until there is an NII.
     pub policy: Policy,
-    /// From `session` on.
+    /// From `session` on, but for nodes of Kusu.
     pub session: Option<Session>,
+    /// From `session` on, if the NII comes from an old Kusu head node.
+    pub kusu: Option<kusu::Node>,
     /// From `nii` on.
     pub nii: Option<Nii>,
     /// From `preflight` on.
@@ -89,11 +95,12 @@ impl Ctx {
             exchange: Arc::new(Http::new(&trust, Arc::clone(&clock))?),
             head: options.head.clone().map(|base| Head {
                 base,
-                trust,
+                trust: trust.clone(),
                 clock: Arc::clone(&clock),
                 sleep: std::thread::sleep,
             }),
             options,
+            trust,
             clock,
             reporter,
             boot_id,
@@ -103,6 +110,7 @@ impl Ctx {
             token: None,
             policy: Policy::default(),
             session: None,
+            kusu: None,
             nii: None,
             facts: None,
             plan: None,
@@ -116,10 +124,11 @@ impl Ctx {
     }
 
     /// Takes up what earlier processes left.
-    fn resume(&mut self) -> Result<()> {
+    pub(crate) fn resume(&mut self) -> Result<()> {
         if let Some(link) = self.state.link()? {
             let (time, told) = link.time;
             self.clock.tell(time + since_boot().saturating_sub(told));
+            self.kusu = link.kusu;
             if let Some(kept) = link.session {
                 self.begin(kept.into())?;
             }
@@ -155,15 +164,26 @@ impl Ctx {
     /// It cannot be written.
     pub fn keep_link(&self) -> Result<()> {
         let session = self.session.as_ref().map(Into::into);
-        self.state.keep_link(&Link { session, kusu: None, time: (self.clock.now(), since_boot()) })
+        let time = (self.clock.now(), since_boot());
+        self.state.keep_link(&Link { session, kusu: self.kusu.clone(), time })
     }
 
-    /// The session.
-    pub fn session(&self) -> Result<&Session> {
-        self.session.as_ref().context("there is no session: did `installer prepare` run in this boot?")
+    /// The arming and the attempt.
+    ///
+    /// # Errors
+    /// There is no head node yet that gave them.
+    pub fn ids(&self) -> Result<(Uuid, Uuid)> {
+        match (&self.session, &self.kusu) {
+            (Some(session), _) => Ok((session.arming, session.attempt)),
+            (None, Some(node)) => Ok((node.arming, node.attempt)),
+            (None, None) => bail!("there is no session: did `installer prepare` run in this boot?"),
+        }
     }
 
     /// The NII.
+    ///
+    /// # Errors
+    /// There is none yet.
     pub fn nii(&self) -> Result<&Nii> {
         self.nii.as_ref().context("there is no NII: did `installer prepare` run in this boot?")
     }

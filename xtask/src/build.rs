@@ -10,12 +10,12 @@ use harness::run::{cmd, output, show};
 
 use crate::setup::musl_script;
 
-/// What is built: the program of the nodes, and those of the head node.
-pub const PROGRAMS: &[&str] = &["imageinit", "initrd-builder", "headnode"];
+/// What is built: the programs of the nodes, and those of the head node.
+pub const PROGRAMS: &[&str] = &["imageinit", "installer", "initrd-builder", "headnode"];
 
-/// Apart from each other, or the program of the nodes would get the features that only the head node's need of the
+/// Apart from each other, or the programs of the nodes would get the features that only the head node's need of the
 /// crates that both use (packing, and with it the compressors).
-const BUILDS: &[&[&str]] = &[&["imageinit"], &["initrd-builder", "headnode"]];
+const BUILDS: &[&[&str]] = &[&["imageinit", "installer"], &["initrd-builder", "headnode"]];
 
 const TARGET: &str = "x86_64-unknown-linux-musl";
 

@@ -14,21 +14,26 @@ pub const FILE_MAX: usize = 1 << 20;
 /// No log is longer; of one that is, the end is kept.
 pub const LOG_MAX: usize = 8 << 20;
 
-/// Fetches a file that the NII pins. A path is below the head node's TLS side; the session goes there and nowhere else.
+/// Fetches a file that the NII pins. A path is below the head node's TLS side; the session, if there is one, goes there and
+/// nowhere else.
 ///
 /// # Errors
 /// A refusal, or bytes that are not those of the digest; with the file's URL.
 pub fn file(
-    session: &Session,
+    session: Option<&Session>,
     url: &str,
     digest: Digest,
     sleep: Sleep,
     machine: &mut dyn Machine,
     watch: &mut dyn Watch,
 ) -> Result<Vec<u8>> {
-    let own = url.starts_with('/') || url.starts_with(&format!("{}/", session.https));
-    let url = if url.starts_with('/') { format!("{}{url}", session.https) } else { url.to_owned() };
-    let request = Request { url: url.clone(), bearer: own.then(|| session.key.clone()), body: None };
+    let url = match (url.starts_with('/'), session) {
+        (true, Some(session)) => format!("{}{url}", session.https),
+        (true, None) => bail!("{url} is a path of a head node, and there is no session with one"),
+        (false, _) => url.to_owned(),
+    };
+    let own = session.filter(|session| url.starts_with(&format!("{}/", session.https)));
+    let request = Request { url: url.clone(), bearer: own.map(|session| session.key.clone()), body: None };
     let bytes = until_answered(&url, sleep, watch, || machine.fetch(&request))?;
     ensure!(bytes.len() <= FILE_MAX, "{url} has {} bytes, and {FILE_MAX} are the limit", bytes.len());
     let found = Digest::of(&bytes);

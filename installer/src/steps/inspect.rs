@@ -9,7 +9,7 @@ use crate::context::Ctx;
 /// Runs the step.
 pub fn run(ctx: &mut Ctx) -> Result<()> {
     let facts = ctx.machine.facts(&mut ctx.tracker.clone())?;
-    let (arming, attempt) = (ctx.session()?.arming, ctx.session()?.attempt);
+    let (arming, attempt) = ctx.ids()?;
     let inputs = package::Inputs { facts: &facts, nii: ctx.nii()?, arming, attempt };
     let plan = package::finish(&inputs).map_err(|findings| refused(&findings))?;
     plan.warnings.iter().for_each(|finding| ctx.tracker.warn(&finding.to_string()));

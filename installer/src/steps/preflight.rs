@@ -45,9 +45,9 @@ fn template(ctx: &mut Ctx) -> Result<Option<String>> {
     let Some(remote) = ctx.nii()?.package.as_ref().and_then(|package| package.template.clone()) else {
         return Ok(None);
     };
-    let session = ctx.session()?.clone();
     let (sleep, mut watch) = (ctx.sleep, ctx.tracker.clone());
-    let bytes = errands::file(&session, &remote.url, remote.digest, sleep, &mut *ctx.machine, &mut watch)
+    let (session, machine) = (ctx.session.as_ref(), &mut *ctx.machine);
+    let bytes = errands::file(session, &remote.url, remote.digest, sleep, machine, &mut watch)
         .context("fetching the kickstart template")?;
     String::from_utf8(bytes).context("reading the kickstart template").map(Some)
 }
@@ -57,7 +57,7 @@ fn plan(ctx: &mut Ctx, facts: &Facts) -> Result<Planned<Ready>> {
         return Ok(Planned::Done);
     }
     let nii = ctx.nii()?;
-    let (arming, attempt) = (ctx.session()?.arming, ctx.session()?.attempt);
+    let (arming, attempt) = ctx.ids()?;
     let plan = package::prepare(&package::Inputs { facts, nii, arming, attempt });
     let rendered = kickstart::render(&kickstart::Inputs { facts, nii, arming }, ctx.template.as_deref());
     Ok(match (plan, rendered) {
@@ -87,7 +87,7 @@ fn all(mut first: Vec<Finding>, second: Vec<Finding>) -> Vec<Finding> {
 
 /// Whether an earlier boot committed this very install.
 fn is_done(ctx: &Ctx, facts: &Facts) -> Result<bool> {
-    let journal::State::Committed(record) = journal::state(facts, ctx.session()?.arming) else {
+    let journal::State::Committed(record) = journal::state(facts, ctx.ids()?.0) else {
         return Ok(false);
     };
     let node = &ctx.nii()?.node.name;

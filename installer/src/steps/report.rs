@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use anyhow::Result;
+use host::kusu;
 use nii::event::Body;
+use nii::v1::InstallType;
 
 use crate::context::Ctx;
 
@@ -12,7 +14,12 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Runs the step.
 pub fn run(ctx: &mut Ctx) -> Result<()> {
-    let arming = ctx.session()?.arming;
+    if let Some(node) = &ctx.kusu {
+        let mut watch = ctx.tracker.clone();
+        let kind = InstallType::Package;
+        return kusu::report_installed(node, kind, ctx.sleep, &mut *ctx.machine, &mut watch);
+    }
+    let arming = ctx.ids()?.0;
     ctx.reporter.report(Body::Installed { arming, peak_kib: host::linux::facts::peak_kib(), image_bytes: 0 });
     if !ctx.reporter.flush(PATIENCE) {
         let why = ctx.reporter.refused().unwrap_or_else(|| "it does not answer".to_owned());

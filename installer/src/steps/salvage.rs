@@ -9,11 +9,13 @@ use crate::context::Ctx;
 /// Runs the step.
 pub fn run(ctx: &mut Ctx) -> Result<()> {
     let (tracker, sleep) = (ctx.tracker.clone(), ctx.sleep);
-    let session = ctx.session()?.clone();
+    let (arming, session) = (ctx.ids()?.0, ctx.session.clone());
     let facts = ctx.facts.as_ref().context("the machine was not looked at yet")?;
     let nii = ctx.nii.as_mut().context("there is no NII yet")?;
-    keep::host_keys(nii, facts, session.arming, &mut *ctx.machine, &tracker, |machine, keys| {
-        errands::escrow(&session, keys, sleep, machine, &mut tracker.clone())
+    keep::host_keys(nii, facts, arming, &mut *ctx.machine, &tracker, |machine, keys| {
+        // An old Kusu head node keeps nothing for its nodes: a power cut loses them.
+        let Some(session) = &session else { return Ok(()) };
+        errands::escrow(session, keys, sleep, machine, &mut tracker.clone())
     })?;
     ctx.state.keep_nii(nii)
 }

@@ -12,11 +12,11 @@ use crate::state;
 /// Runs the step.
 pub fn run(ctx: &mut Ctx) -> Result<()> {
     let scripts = ctx.nii()?.scripts.clone();
-    let session = ctx.session()?.clone();
     let (sleep, mut watch) = (ctx.sleep, ctx.tracker.clone());
     for script in &scripts {
         let path = script_path(&scripts, script).context("the script is not of the NII")?;
-        let bytes = errands::file(&session, &script.url, script.digest, sleep, &mut *ctx.machine, &mut watch)
+        let session = ctx.session.as_ref();
+        let bytes = errands::file(session, &script.url, script.digest, sleep, &mut *ctx.machine, &mut watch)
             .with_context(|| format!("fetching the script `{}`", script.name))?;
         let below = Path::new(&path).strip_prefix(SCRIPTS).context("its path is elsewhere")?;
         state::write(&ctx.scripts.join(below), &bytes, 0o700)?;

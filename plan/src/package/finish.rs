@@ -4,11 +4,12 @@ use nii::Finding;
 use nii::v1::{Device, Format, StorageMode};
 
 use super::{Inputs, scripts};
-use crate::configure::{accounts, identity, run, selinux};
+use crate::configure::{accounts, file_with_mode, identity, run, selinux};
 use crate::facts::{self, JournalRecord};
 use crate::install::{Plan, Stage};
 use crate::journal;
-use crate::op::{Act, Guard, Op, PartitionRef};
+use crate::op::{Act, Content, Guard, Op, PartitionRef};
+use crate::profile::{PATH, profile};
 
 /// The plan of what follows anaconda's own work: `configure`, `post-scripts`, `first-boot`, `label`, `commit`.
 ///
@@ -33,7 +34,10 @@ pub fn finish(inputs: &Inputs<'_>) -> Result<Plan, Vec<Finding>> {
 
 fn configure(inputs: &Inputs<'_>, out: &mut Vec<Finding>) -> Vec<Op> {
     let nii = inputs.nii;
-    let mut ops = accounts::ops(nii, out);
+    let text = Content::Text(profile(nii));
+    let mut ops =
+        vec![file_with_mode(PATH, text, 0o644, "the site's scripts read the NII's attributes there")];
+    ops.extend(accounts::ops(nii, out));
     let hashes = nii.secrets.as_ref().map(|secrets| &secrets.user_password_hashes);
     for user in nii.package.iter().flat_map(|package| &package.users) {
         let hash = hashes.and_then(|hashes| hashes.get(&user.name)).cloned();
