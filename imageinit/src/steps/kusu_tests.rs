@@ -1,7 +1,11 @@
 //! The whole table with an old Kusu head node on loopback, which answers as its `nodeboot.cgi` does.
 
 #[path = "../../../host/tests/kusu_server/mod.rs"]
-#[allow(clippy::disallowed_methods, reason = "a server for tests, on loopback")]
+#[allow(
+    clippy::disallowed_methods,
+    dead_code,
+    reason = "a server for tests, on loopback; `host`'s use more of it"
+)]
 mod kusu_server;
 
 use ::nii::digest::Digest;
