@@ -148,6 +148,33 @@ fn evil() -> impl Strategy<Value = String> {
 }
 
 proptest! {
+    /// Any value anywhere: it is accepted, or refused with findings, and read again the same.
+    #[test]
+    fn no_document_is_a_panic(
+        changes in proptest::collection::vec((0..1000_usize, 0..8_usize, evil(), any::<u64>()), 1..4),
+    ) {
+        let mut document = fixture();
+        for (place, kind, text, number) in changes {
+            let mut pointers = Vec::new();
+            places(&document, String::new(), &mut pointers);
+            let value = match kind {
+                0 => Value::Null,
+                1 => json!(number),
+                2 => json!([]),
+                3 => json!({}),
+                4 => json!([text]),
+                // What another place has, which is of the right type more often.
+                5 | 6 => document.pointer(&pointers[usize::try_from(number % 997).unwrap() % pointers.len()]).unwrap().clone(),
+                _ => json!(text),
+            };
+            *document.pointer_mut(&pointers[place % pointers.len()]).unwrap() = value;
+        }
+        if let Ok((nii, _)) = read(document.to_string().as_bytes(), Strictness::Strict) {
+            let again = serde_json::to_vec(&nii).unwrap();
+            prop_assert_eq!(read(&again, Strictness::Strict).unwrap().0, nii);
+        }
+    }
+
     /// Every string of the document but free text: if it is accepted, it is one harmless word.
     #[test]
     fn no_accepted_value_breaks_a_line(value in evil(), field in 0..1000_usize) {
@@ -164,6 +191,19 @@ proptest! {
             prop_assert!(!value.contains(harm), "{pointer}: {value:?}");
         }
     }
+}
+
+fn places(value: &Value, pointer: String, out: &mut Vec<String>) {
+    match value {
+        Value::Array(items) => {
+            items.iter().enumerate().for_each(|(i, item)| places(item, format!("{pointer}/{i}"), out));
+        }
+        Value::Object(map) => {
+            map.iter().for_each(|(key, value)| places(value, format!("{pointer}/{key}"), out))
+        }
+        _ => {}
+    }
+    out.push(pointer);
 }
 
 fn strings(value: &Value, pointer: String, out: &mut Vec<String>) {
