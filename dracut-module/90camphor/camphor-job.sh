@@ -15,7 +15,18 @@ camphor_same() {
     } 3< "$2"
 }
 
+# Whether anaconda has its stage 2. With inst.stage2= of the network it was fetched in the pass of the online hooks that
+# queued this job, and is not tried again: better to know before a disk is touched. A mount hook tells.
+camphor_staged() {
+    [ -e /run/camphor/online ] && [ "${root#anaconda-net:}" != "$root" ] || return 0
+    for camphor_hook in "$hookdir"/mount/01-*-anaconda.sh; do
+        [ -e "$camphor_hook" ] && return 0
+    done
+    return 1
+}
+
 [ -e /lib/anaconda-lib.sh ] || camphor_hold "this initrd is not an installer's: it has no /lib/anaconda-lib.sh"
+camphor_staged || camphor_hold "no stage 2 could be fetched from ${root#anaconda-net:}; no disk was touched"
 mkdir -p /run/camphor/started
 kickstart=
 /run/camphor/installer prepare || camphor_hold "installer prepare failed with status $?"

@@ -5,4 +5,5 @@
 . /usr/libexec/camphor/lib.sh
 
 kickstart=
+mkdir -p /run/camphor/online
 camphor_queue

@@ -14,8 +14,12 @@ camphor_watch() {
         sleep 30
         # A shell that dracut opened keeps the console for itself.
         [ -e /run/camphor/started ] || [ -e /.console_lock ] && continue
-        camphor_look
-        camphor_say "waiting for the network:$camphor_nics"
+        if [ -e /run/camphor/queued ]; then
+            camphor_say "the network is up; waiting for dracut, which fetches stage 2"
+        else
+            camphor_look
+            camphor_say "waiting for the network:$camphor_nics"
+        fi
     done
 }
 camphor_watch < /dev/null > /dev/null 2>&1 &

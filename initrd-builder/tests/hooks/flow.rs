@@ -122,6 +122,24 @@ fn an_initrd_without_anaconda_is_held_before_anything_is_touched() {
 }
 
 #[test]
+fn without_stage_2_no_disk_is_touched() {
+    each(|flavour| {
+        let initrd = Initrd::new(flavour, PREPARE);
+        start(&initrd);
+        let before = "root=anaconda-net:http://mirror/tree; source_hook initqueue/online eth0";
+        assert!(!initqueue(&initrd, before), "{flavour:?}");
+        assert_eq!(log(&initrd), ["sleep 60"], "{flavour:?}");
+        assert!(console(&initrd).contains("STOPPED: no stage 2 could be fetched from http://mirror/tree;"));
+
+        let initrd = Initrd::new(flavour, PREPARE);
+        start(&initrd);
+        let fetched = "mkdir -p $hookdir/mount; echo > $hookdir/mount/01-123-anaconda.sh";
+        assert!(initqueue(&initrd, &format!("{before}; {fetched}")), "{flavour:?}");
+        assert_eq!(log(&initrd).first().map(String::as_str), Some("installer prepare"), "{flavour:?}");
+    });
+}
+
+#[test]
 fn without_our_words_the_initrd_is_the_stock_one() {
     each(|flavour| {
         let initrd = Initrd::new(flavour, PREPARE);
