@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use harness::run::{cmd, output, show};
-use harness::{artefacts, paths};
+use harness::{artefacts, paths, stock};
 
 /// Something that must be on the machine.
 struct Tool {
@@ -57,6 +57,7 @@ const TOOLS: &[Tool] = &[
     tool("cpio", "cpio", "cpio"),
     tool("shellcheck", "shellcheck", "ShellCheck"),
     tool("dash", "dash", "dash"),
+    tool("mksquashfs", "squashfs-tools", "squashfs-tools"),
     tool("/usr/bin/time", "time", "time"),
     tool("curl", "curl", "curl"),
     tool("zstd", "zstd", "zstd"),
@@ -81,6 +82,7 @@ pub fn run() -> Result<()> {
     cargo_deny()?;
     pykickstart().context("setting up pykickstart, which reads our kickstarts back")?;
     artefacts::kernel().context("making the root that tests install")?;
+    stock::stock().context("making the stock side of package installs")?;
     println!("setup: all there ({:.1} s)", started.elapsed().as_secs_f64());
     Ok(())
 }
