@@ -4,6 +4,8 @@
 mod clock;
 mod inspect;
 mod kickstart;
+#[cfg(test)]
+mod kusu_tests;
 mod nii;
 mod preflight;
 mod report;

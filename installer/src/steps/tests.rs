@@ -32,7 +32,7 @@ use super::{FINISH, FINISH_PART, PREPARE, PREPARE_PART};
 use crate::context::Ctx;
 use crate::logs;
 use crate::offline::all_steps;
-use crate::state::State;
+use crate::state::{self, State};
 
 const MAC: &str = "52:54:00:00:00:01";
 const ARMING: Uuid = Uuid::from_u128(7);
@@ -132,7 +132,7 @@ fn document() -> String {
     text
 }
 
-fn facts() -> Facts {
+pub(super) fn facts() -> Facts {
     serde_json::from_str(include_str!("../../fixtures/facts.json")).unwrap()
 }
 
@@ -168,14 +168,14 @@ fn answering(recorder: Recorder, document: String, escrowed: &Escrowed) -> Recor
 }
 
 /// A run of a table, and everything that came out of it.
-struct Run {
-    result: Result<(), Failure>,
-    ctx: Ctx,
-    ops: Vec<Op>,
-    lines: Vec<String>,
+pub(super) struct Run {
+    pub result: Result<(), Failure>,
+    pub ctx: Ctx,
+    pub ops: Vec<Op>,
+    pub lines: Vec<String>,
     reports: Vec<Body>,
     escrowed: Vec<SshHostKey>,
-    folder: tempfile::TempDir,
+    pub folder: tempfile::TempDir,
 }
 
 /// How a run begins.
@@ -212,13 +212,23 @@ impl Start {
     }
 }
 
+/// A run as one process of an install: without the head node's camphor side.
+pub(super) fn run_alone(
+    recorder: Recorder,
+    table: (&[host::Step<Ctx>], runner::Part),
+    folder: tempfile::TempDir,
+    begin: impl FnOnce(&mut Ctx),
+) -> Run {
+    run(recorder, table.0, table.1, folder, &Escrowed::default(), begin)
+}
+
 fn run(
     recorder: Recorder,
     steps: &[host::Step<Ctx>],
     part: runner::Part,
     folder: tempfile::TempDir,
     escrowed: &Escrowed,
-    begin: fn(&mut Ctx),
+    begin: impl FnOnce(&mut Ctx),
 ) -> Run {
     let machine = Shared(Arc::new(Mutex::new(recorder)));
     let (inbox, lines) = (Arc::new(Inbox::default()), Arc::new(Mutex::new(Vec::new())));
@@ -479,11 +489,10 @@ fn a_committed_install_is_only_reported() {
 fn logs_are_left_without_secrets() {
     let mut run = Start::new().prepare();
     let folder = tempfile::tempdir().unwrap();
-    let secret =
-        "rootpw $6$salt$planted.password.hash\nplanted-private-key-material\nBearer planted-session\nlast line\n";
-    fs::write(folder.path().join("anaconda.log"), secret).unwrap();
-    fs::write(folder.path().join("anaconda-tb-x y"), "trace").unwrap();
-    fs::write(folder.path().join("ks.cfg"), "not a log").unwrap();
+    let secret = "rootpw $6$salt$planted.password.hash\nplanted-private-key-material\nBearer planted-session\nlast line\n";
+    for (name, text) in [("anaconda.log", secret), ("anaconda-tb-x y", "trace"), ("ks.cfg", "not a log")] {
+        state::write(&folder.path().join(name), text.as_bytes(), 0o600).unwrap();
+    }
     let sent: Arc<Mutex<Vec<(String, String)>>> = Arc::default();
     let seen = Arc::clone(&sent);
     let recorder = Recorder::new(facts()).answering(format!("{HEAD}/api/v1/log"), move |request| {
