@@ -22,21 +22,25 @@ const EVERY: Duration = Duration::from_secs(60);
 /// Long after everybody should have noticed.
 const END: Duration = Duration::from_secs(5);
 
-/// Starts the heartbeat.
+/// Starts the heartbeat. It holds the lock from its first moment on, and until it ends.
 ///
 /// # Errors
-/// The process cannot be started.
-pub fn start() -> Result<()> {
-    processes::detach(&["report", "heartbeat"])
+/// There is one already, or the process cannot be started.
+pub fn start(state: &State) -> Result<()> {
+    let path = state.heartbeat();
+    let mut file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path)?;
+    flock(&file, FlockOperation::NonBlockingLockExclusive).context("a heartbeat runs already")?;
+    let held = file.try_clone().context("sharing the heartbeat's lock")?;
+    let pid = processes::detach(&["report", "heartbeat"], held)?;
+    file.set_len(0).and_then(|()| write!(file, "{pid}")).context("writing the heartbeat's process id")
 }
 
 /// Beats; the process that [`start`] starts.
 ///
 /// # Errors
-/// There is no session, or somebody beats already.
+/// There is no session.
 pub fn run() -> Result<()> {
     let ctx = Ctx::open(Box::new(|_| ()))?;
-    let _lock = hold(&ctx.state)?;
     let deadline = deadline(&ctx);
     let began = Instant::now();
     while began.elapsed() + EVERY < deadline {
@@ -50,15 +54,6 @@ pub fn run() -> Result<()> {
 pub fn deadline(ctx: &Ctx) -> Duration {
     let own = ctx.nii.as_ref().and_then(|nii| nii.install.deadlines.get(ANACONDA.0));
     own.map_or(ANACONDA.1, |seconds| Duration::from_secs(u64::from(*seconds)))
-}
-
-/// Takes the lock and says who has it. It ends with the process.
-fn hold(state: &State) -> Result<File> {
-    let path = state.heartbeat();
-    let mut file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path)?;
-    flock(&file, FlockOperation::NonBlockingLockExclusive).context("another heartbeat runs")?;
-    file.set_len(0).and_then(|()| write!(file, "{}", std::process::id()))?;
-    Ok(file)
 }
 
 /// Ends the heartbeat; how long it has been beating, if there was one.

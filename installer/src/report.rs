@@ -27,7 +27,7 @@ pub fn begin() -> Result<()> {
     let deadline_s = u32::try_from(heartbeat::deadline(&ctx).as_secs()).unwrap_or(u32::MAX);
     let (number, of) = (ANACONDA_PART.before + 1, ANACONDA_PART.of);
     ctx.reporter.report(Body::StepStarted { step: ANACONDA.0.to_owned(), number, of, deadline_s });
-    heartbeat::start()?;
+    heartbeat::start(&ctx.state)?;
     ctx.reporter.flush(PATIENCE);
     Ok(())
 }

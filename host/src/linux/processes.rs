@@ -58,17 +58,19 @@ pub fn run(argv: &[String], watch: &mut dyn Watch) -> anyhow::Result<()> {
     execute(argv, None, watch).with_context(|| format!("running {}", argv.join(" ")))
 }
 
-/// Starts this program again with these arguments, in a session of its own and without a terminal; it outlives us.
+/// Starts this program again with these arguments, in a session of its own and without a terminal; it outlives us. What it
+/// has as its standard input it holds until it ends: a lock, say. Its process id.
 ///
 /// # Errors
 /// When it cannot be started.
-pub fn detach(arguments: &[&str]) -> anyhow::Result<()> {
+pub fn detach(arguments: &[&str], held: File) -> anyhow::Result<u32> {
     let mut command = Command::new("/proc/self/exe");
-    command.args(arguments).current_dir("/").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command.args(arguments).current_dir("/").stdin(held).stdout(Stdio::null()).stderr(Stdio::null());
     let lead = || rustix::process::setsid().map(drop).map_err(io::Error::from);
     // SAFETY: between fork and exec the closure makes a system call only; it neither allocates nor takes a lock.
     unsafe { command.pre_exec(lead) };
-    command.spawn().map(drop).context("starting a process of its own")
+    let child = command.spawn().context("starting a process of its own")?;
+    Ok(child.id())
 }
 
 /// Runs a program of the root `root`, in it (chroot(2)).
