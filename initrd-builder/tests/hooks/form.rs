@@ -1,6 +1,7 @@
 //! What every shell file there must be: short, clean, and unable to end the shell that sources it.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -58,4 +59,47 @@ fn nothing_ends_the_shell_or_the_machine() {
             assert!(!line.trim_start().starts_with(": >"), "{}: {line}", path.display());
         }
     }
+}
+
+/// The hooks that module-setup.sh installs, from a folder with these programs: dracut's own functions are stand-ins.
+fn installed_by_module(programs: &[&str]) -> Vec<String> {
+    let dir = tempfile::tempdir().unwrap();
+    for program in programs {
+        fs::write(dir.path().join(program), "").unwrap();
+        fs::set_permissions(dir.path().join(program), fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    let script = "inst_hook() { echo \"$1/$2-${3##*/}\"; [[ -e $3 ]]; }\n\
+                  inst_simple() { :; }; inst_multiple() { :; }; dracut_need_initqueue() { :; }\n\
+                  moddir=$1; . \"$moddir/module-setup.sh\"; camphor=$2; install";
+    let module = folder().join("90camphor");
+    let output = Command::new("bash").args(["-ec", script, "bash"]).arg(module).arg(dir.path()).output();
+    let output = output.unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let mut hooks: Vec<String> =
+        String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect();
+    hooks.sort();
+    hooks
+}
+
+#[test]
+fn the_module_installs_what_the_segment_has() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("installer"), "#!/bin/sh\n").unwrap();
+    fs::write(dir.path().join("trust.json"), "{}").unwrap();
+    let program = || {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_initrd-builder"));
+        command.current_dir(dir.path());
+        command
+    };
+    let words = ["append", "--installer", "installer", "--trust", "trust.json", "--out", "segment.img"];
+    clean(program().args(words));
+    let list = program().args(["list", "segment.img"]).output().unwrap().stdout;
+    let list = String::from_utf8(list).unwrap();
+    let hook = |line: &str| Some(line.split_once(" usr/lib/dracut/hooks/")?.1.to_owned());
+    let mut segment: Vec<String> =
+        list.lines().filter_map(hook).filter(|path| path.ends_with(".sh")).collect();
+    segment.sort();
+    assert_eq!(segment.len(), 7, "{list}");
+    assert_eq!(installed_by_module(&["installer"]), segment);
+    assert_eq!(installed_by_module(&["imageinit"]), ["cmdline/10-camphor-image.sh"]);
 }
