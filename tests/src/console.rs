@@ -81,7 +81,11 @@ impl Console {
                 self.cursor += at + texts[index].len();
                 return Ok((index, before));
             }
-            if let Some(fatal) = FATAL.iter().find(|fatal| rest.contains(**fatal)) {
+            // What is waited for may begin with such a sentence, and not be there whole yet.
+            let is_fatal = |fatal: &&&str| {
+                rest.find(**fatal).is_some_and(|at| !texts.iter().any(|text| text.starts_with(&rest[at..])))
+            };
+            if let Some(fatal) = FATAL.iter().find(is_fatal) {
                 bail!("waiting for {texts:?} on the console: it said {fatal:?}");
             }
             if state.closed {
@@ -234,6 +238,19 @@ mod tests {
     #[test]
     fn escapes_are_taken_out() {
         assert_eq!(plain(b"a\x1b[1;31mred\x1b[0m\r\n\x1bcb"), "ared\nb");
+    }
+
+    #[test]
+    fn a_failure_that_is_waited_for_may_come_in_pieces() {
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        let log = tempfile::NamedTempFile::new().unwrap();
+        let mut console = Console::new(ours, log.path()).unwrap();
+        theirs.write_all(b"camphor: FAILED").unwrap();
+        let late = console.expect("camphor: FAILED at step x", Duration::from_millis(200)).unwrap_err();
+        assert!(late.to_string().contains("not there after"), "{late:#}");
+        theirs.write_all(b" at step y\n").unwrap();
+        let other = console.expect("camphor: FAILED at step x", Duration::from_secs(5)).unwrap_err();
+        assert!(other.to_string().contains("it said"), "{other:#}");
     }
 
     #[test]

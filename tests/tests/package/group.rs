@@ -8,7 +8,7 @@ use tests::group::{ADDRESS, MAC, NODE, PASSWORD};
 use tests::head::Head;
 use tests::scenario::Scenario;
 use tests::ssh::Key;
-use tests::stock::{Mirror, NETBOOT, stock};
+use tests::stock::{KERNEL_ARGUMENTS, Mirror, NETBOOT, stock};
 use tests::vm::{Firmware, Spec, Vm};
 
 use crate::root::Wanted;
@@ -121,7 +121,7 @@ fn document(setup: &Setup<'_>, wanted: &Wanted) -> String {
     let Setup { storage, version, .. } = setup;
     format!(
         r#"netboot = "{NETBOOT}"
-netboot_args = ["console=ttyS0"]
+netboot_args = {KERNEL_ARGUMENTS:?}
 [install]
 type = "package"
 [package]

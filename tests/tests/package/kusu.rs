@@ -11,7 +11,7 @@ use tests::net::{BRIDGE, HEAD};
 use tests::paths;
 use tests::scenario::{self, Scenario};
 use tests::service::Service;
-use tests::stock::{segment, stock};
+use tests::stock::{KERNEL_ARGUMENTS, segment, stock};
 use tests::vm::{Spec, Vm, empty_disk};
 
 use crate::{INSTALL, PXE};
@@ -129,8 +129,9 @@ fn fill(folder: &Path, scenario: &Scenario) -> Result<()> {
     write("repos/custom_scripts/site.sh", "#!/bin/sh\necho site\n")?;
     let arguments = format!(
         "camphor.nii=kusu+http://{HEAD}/ BOOTIF=01-{} rd.neednet=1 ip=dhcp inst.stage2=http://{HEAD}/repos/1000 \
-         inst.ks=http://{HEAD}/refuse.ks console=ttyS0",
-        MAC.replace(':', "-")
+         inst.ks=http://{HEAD}/refuse.ks {}",
+        MAC.replace(':', "-"),
+        KERNEL_ARGUMENTS.join(" ")
     );
     write(
         "boot.ipxe",
