@@ -46,7 +46,10 @@ const ROWS: &[Row] = &[
     row(Family::Rhel, (9, 0), [true, false, true]),
     // anaconda-34.25.3.1 (RHEL 9.3): "Add DNS search and ignore options from kickstart".
     row(Family::Rhel, (9, 3), [true, true, true]),
-    row(Family::Rhel, (10, 0), [true, true, false]),
+    // pykickstart 3.32.15 and 3.52.9 (May 2025, after RHEL 9.6 and 10.0): "Do not remove md prefix from RAID names".
+    row(Family::Rhel, (9, 7), [true, true, false]),
+    row(Family::Rhel, (10, 0), [true, true, true]),
+    row(Family::Rhel, (10, 1), [true, true, false]),
     row(Family::Fedora, (40, 0), [true, true, true]),
     row(Family::Fedora, (43, 0), [true, true, false]),
 ];
@@ -97,6 +100,8 @@ mod tests {
         assert!(!known(Family::Rhel, "9.2").1.network_dns);
         assert!(known(Family::Rhel, "9.10").1.network_dns);
         assert!(known(Family::Rhel, "9").1.network_dns);
+        assert!(known(Family::Rhel, "9.6").1.raid_drops_md);
+        assert!(!known(Family::Rhel, "9").1.raid_drops_md);
         assert!(!known(Family::Rhel, "10.1").1.raid_drops_md);
         assert_eq!(known(Family::Fedora, "44").0, "F44");
         for (family, version) in [(Family::Rhel, "7.9"), (Family::Rhel, "11"), (Family::Fedora, "rawhide")] {
