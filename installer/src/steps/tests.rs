@@ -80,7 +80,10 @@ impl Exchange for Inbox {
         let batch: EventBatch = serde_json::from_slice(request.body.as_ref().unwrap()).unwrap();
         let through = batch.events.last().unwrap().seq;
         let mut seen = self.0.lock().unwrap();
-        seen.extend(batch.events.into_iter().map(|event| (event.seq, event.body)));
+        // As the head node does: another process may have sent some of them before.
+        let last = seen.last().map_or(0, |(seq, _)| *seq);
+        let new = batch.events.into_iter().filter(|event| event.seq > last);
+        seen.extend(new.map(|event| (event.seq, event.body)));
         Ok(serde_json::to_vec(&EventAnswer { through }).unwrap())
     }
 }
@@ -176,6 +179,8 @@ pub(super) struct Run {
     reports: Vec<Body>,
     escrowed: Vec<SshHostKey>,
     pub folder: tempfile::TempDir,
+    /// The head node outlives the processes.
+    inbox: Arc<Inbox>,
 }
 
 /// How a run begins.
@@ -193,7 +198,7 @@ impl Start {
         let escrowed = Escrowed::default();
         let recorder = answering(self.recorder, self.document, &escrowed);
         let folder = tempfile::tempdir().unwrap();
-        run(recorder, PREPARE, PREPARE_PART, folder, &escrowed, |_| ())
+        run(recorder, (PREPARE, PREPARE_PART), folder, Arc::default(), &escrowed, |_| ())
     }
 
     /// The second process: what the first one left is there, and anaconda formatted the root.
@@ -208,7 +213,9 @@ impl Start {
         }
         let mut recorder = self.recorder;
         recorder.facts = after;
-        run(recorder, FINISH, FINISH_PART, first.folder, &Escrowed::default(), |ctx| ctx.resume().unwrap())
+        run(recorder, (FINISH, FINISH_PART), first.folder, first.inbox, &Escrowed::default(), |ctx| {
+            ctx.resume().unwrap();
+        })
     }
 }
 
@@ -219,19 +226,19 @@ pub(super) fn run_alone(
     folder: tempfile::TempDir,
     begin: impl FnOnce(&mut Ctx),
 ) -> Run {
-    run(recorder, table.0, table.1, folder, &Escrowed::default(), begin)
+    run(recorder, table, folder, Arc::default(), &Escrowed::default(), begin)
 }
 
 fn run(
     recorder: Recorder,
-    steps: &[host::Step<Ctx>],
-    part: runner::Part,
+    (steps, part): (&[host::Step<Ctx>], runner::Part),
     folder: tempfile::TempDir,
+    inbox: Arc<Inbox>,
     escrowed: &Escrowed,
     begin: impl FnOnce(&mut Ctx),
 ) -> Run {
     let machine = Shared(Arc::new(Mutex::new(recorder)));
-    let (inbox, lines) = (Arc::new(Inbox::default()), Arc::new(Mutex::new(Vec::new())));
+    let (before, lines) = (inbox.0.lock().unwrap().len(), Arc::new(Mutex::new(Vec::new())));
     let state = State::in_folder(folder.path().join("state")).unwrap();
     let reporter = Reporter::shared(Uuid::from_u128(1), &state.events());
     let said = Arc::clone(&lines);
@@ -284,9 +291,10 @@ fn run(
         ctx,
         ops: machine.0.lock().unwrap().ops.clone(),
         lines: lines.lock().unwrap().clone(),
-        reports: events.into_iter().map(|(_, body)| body).collect(),
+        reports: events.into_iter().skip(before).map(|(_, body)| body).collect(),
         escrowed: escrowed.lock().unwrap().clone(),
         folder,
+        inbox,
     };
     no_secret_in(&run);
     run
