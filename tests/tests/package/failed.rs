@@ -11,7 +11,7 @@ use tests::stock::stock;
 use tests::vm::empty_disk;
 
 use crate::group::{Setup, Stage};
-use crate::{INSTALL, PXE};
+use crate::{END, INSTALL, PXE};
 
 /// The preflight's refusal, before anything is written; the stock side never hears of a kickstart.
 #[test]
@@ -39,10 +39,15 @@ fn package_post_script_fails() -> Result<()> {
         let setup = Setup { post: "#!/bin/sh\necho no licence server >&2\nexit 7\n", ..Setup::default() };
         let mut stage = Stage::start(scenario, &setup, disk)?;
         stage.vm.console.expect("stock-initrd: parse_kickstart", PXE)?;
-        stage.vm.console.expect("camphor: FAILED at step post-scripts", INSTALL)?;
+        fails_at(&mut stage, "post-scripts")?;
         stage.head.expect_state(NODE, "failed")?;
         let cause = cause(&stage.head)?;
         ensure!(cause.contains("site-post"), "the head node was told {cause}, and not which script");
+        ensure!(cause.contains("status: 7"), "the head node was told {cause}, and not how it ended");
+        let logs = stage.head.cli(["logs", NODE])?;
+        ensure!(logs.contains("anaconda.log"), "the head node has these logs: {logs}");
+        // In RHEL 9 anaconda would reboot the node as if it were installed.
+        ensure!(!stage.vm.console.text().contains(END), "the install went on");
         Ok(())
     })
 }
@@ -58,12 +63,20 @@ fn package_anaconda_fails() -> Result<()> {
         let setup = Setup { version: "10.0", ..Setup::default() };
         let mut stage = Stage::with_tree(scenario, &setup, disk, &tree)?;
         stage.vm.console.expect("stock-initrd: parse_kickstart", PXE)?;
-        stage.vm.console.expect("camphor: FAILED at step anaconda", INSTALL)?;
+        fails_at(&mut stage, "anaconda")?;
         stage.head.expect_state(NODE, "failed")?;
         let log = stage.head.cli(["logs", NODE, "anaconda.log"])?;
         ensure!(log.contains("installing the packages failed"), "anaconda's log, as it came: {log}");
         Ok(())
     })
+}
+
+/// Waits for the failure screen, or the end of an install that did not fail.
+fn fails_at(stage: &mut Stage<'_>, step: &str) -> Result<()> {
+    let screen = format!("camphor: FAILED at step {step}");
+    let (which, _) = stage.vm.console.expect_any(&[&screen, END], INSTALL)?;
+    ensure!(which == 0, "the install came to its end");
+    Ok(())
 }
 
 fn cause(head: &Head<'_>) -> Result<String> {

@@ -7,7 +7,7 @@ use tests::scenario;
 use tests::vm::{Firmware, empty_disk};
 
 use crate::group::{ANACONDA, Setup, Stage};
-use crate::{INSTALL, PXE, root, salvage};
+use crate::{END, INSTALL, PXE, root, salvage};
 
 /// `type = "root"` on x86-64, and `linux`.
 const ROOT: &str = "4F68BCE3-E8CD-4DB1-96E7-FBCAF984B709";
@@ -20,8 +20,10 @@ fn package_keeps_host_keys() -> Result<()> {
         let before = root::host_keys(&Mounted::new(&disk, salvage::ROOT)?)?;
         let mut stage = Stage::start(scenario, &Setup::default(), disk.clone())?;
         stage.vm.console.expect("stock-initrd: parse_kickstart", PXE)?;
-        stage.vm.console.expect("anaconda: leaving", INSTALL)?;
+        stage.vm.console.expect(END, INSTALL)?;
         stage.head.expect_state(NODE, "installed")?;
+        let said = stage.vm.console.text();
+        ensure!(!said.contains(&stage.wanted.hash), "the console has the password's hash");
         stage.vm.cut_power()?;
         let table = disk::partitions(&disk)?;
         let (index, entry) = (0..)
@@ -44,7 +46,7 @@ fn package_uefi_anaconda_storage() -> Result<()> {
             Setup { firmware: Firmware::Uefi, storage: ANACONDA, version: "10.0", ..Setup::default() };
         let mut stage = Stage::start(scenario, &setup, disk.clone())?;
         stage.vm.console.expect("stock-initrd: parse_kickstart", PXE)?;
-        stage.vm.console.expect("anaconda: leaving", INSTALL)?;
+        stage.vm.console.expect(END, INSTALL)?;
         stage.head.expect_state(NODE, "installed")?;
         stage.vm.cut_power()?;
         let table = disk::partitions(&disk)?;

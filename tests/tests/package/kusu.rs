@@ -14,7 +14,7 @@ use tests::service::Service;
 use tests::stock::{KERNEL_ARGUMENTS, segment, stock};
 use tests::vm::{Spec, Vm, empty_disk};
 
-use crate::{INSTALL, PXE};
+use crate::{END, INSTALL, PXE};
 
 /// What Kusu knows of the node, unescaped as it is.
 const NODEINFO: &str = r#"<nodeinfo name="compute-00-00" installers="10.23.0.1" repo="/repos/1000" ostype="rhel-9-x86_64" installtype="package" nodegrpid="2" ngtype="compute" repoid="1000" dbpasswd="dbsecret" cfmsecret="cfmsecret">
@@ -37,7 +37,7 @@ fn package_kusu_drop_in() -> Result<()> {
         let spec = Spec { memory: 1280, disks: vec![disk.clone()], ..Spec::default() };
         let mut vm = Vm::start(&scenario.net, &spec, &scenario.logs)?;
         vm.console.expect("stock-initrd: parse_kickstart", PXE)?;
-        vm.console.expect("anaconda: leaving", INSTALL)?;
+        vm.console.expect(END, INSTALL)?;
         vm.cut_power()?;
         let asked = old.web.text();
         let installing = asked.find("nodeboot.cgi?dump=1&getindex=1&state=Installing&uid=");

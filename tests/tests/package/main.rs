@@ -17,3 +17,5 @@ use std::time::Duration;
 const PXE: Duration = Duration::from_secs(240);
 /// From there to the end: partition, stage2, the stand-in's work, ours in `%post`.
 const INSTALL: Duration = Duration::from_secs(420);
+/// What the stand-in for anaconda says when it is through, and reboots.
+const END: &str = "anaconda: leaving";
