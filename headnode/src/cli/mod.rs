@@ -1,0 +1,141 @@
+//! The command line (docs/headnode.md says what each command does).
+//!
+//! * [`inventory`]: what nodes are made of: networks, images, netboots, scripts.
+//! * [`nodes`]: groups, nodes, and what they boot.
+
+mod inventory;
+mod nodes;
+
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub use inventory::{Image, Netboot, Network, NetworkAdd, Script};
+pub use nodes::{Assignment, Boot, Group, Node, NodeSet};
+
+/// The head node: boot scripts, DHCP/TFTP, NIIs, images, reports.
+#[derive(Debug, Parser)]
+#[command(name = "headnode", version)]
+pub struct Cli {
+    /// The folder that holds all that the head node knows.
+    #[arg(long, global = true, default_value = "/var/lib/camphor")]
+    pub data_dir: PathBuf,
+    /// For people or for programs.
+    #[arg(long, global = true, value_enum, default_value_t)]
+    pub output: Output,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// How lists are printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// Columns.
+    #[default]
+    Table,
+    /// JSON.
+    Json,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Makes keys, certificates and the store
+    Init(Init),
+    /// Runs: HTTP, TLS, DHCP, TFTP
+    Serve(Serve),
+    /// Prints or writes the public trust.json, for initrd-builder
+    Trust {
+        /// Write it there instead
+        #[arg(long)]
+        write: Option<PathBuf>,
+    },
+    /// Provisioning networks
+    #[command(subcommand)]
+    Network(Network),
+    /// Images
+    #[command(subcommand)]
+    Image(Image),
+    /// Kernels and initrds that nodes boot
+    #[command(subcommand)]
+    Netboot(Netboot),
+    /// Scripts and kickstart templates for package installs
+    #[command(subcommand)]
+    Script(Script),
+    /// Groups and their documents
+    #[command(subcommand)]
+    Group(Group),
+    /// Nodes
+    #[command(subcommand)]
+    Node(Node),
+    /// What nodes boot next
+    #[command(subcommand)]
+    Boot(Boot),
+    /// Prints a node's NII, without secrets
+    Nii {
+        /// The node
+        node: String,
+    },
+    /// How far each node is
+    Status {
+        /// Only these
+        nodes: Vec<String>,
+    },
+    /// What nodes reported, changes of state, security notices
+    Events {
+        /// Only this node
+        node: Option<String>,
+        /// How many, from the end
+        #[arg(long, default_value_t = 200)]
+        limit: u32,
+    },
+    /// Lists the logs that a node sent, or prints one
+    Logs {
+        /// The node
+        node: String,
+        /// The log to print
+        log: Option<String>,
+        /// Only of this attempt: its number in its arming (the last one that has it), or its id
+        #[arg(long)]
+        attempt: Option<String>,
+    },
+    /// Reads a password from stdin, prints its crypt hash
+    HashPassword,
+}
+
+/// `init`
+#[derive(Debug, Args)]
+pub struct Init {
+    /// Port of plain HTTP (8080)
+    #[arg(long)]
+    pub http_port: Option<u16>,
+    /// Port of TLS (8443)
+    #[arg(long)]
+    pub https_port: Option<u16>,
+}
+
+/// `serve`
+#[derive(Debug, Args)]
+pub struct Serve {
+    /// Listen there, not on the addresses of all networks
+    #[arg(long)]
+    pub listen: Vec<Ipv4Addr>,
+    /// Where the distribution has iPXE's boot files
+    #[arg(long)]
+    pub ipxe_dir: Option<PathBuf>,
+    /// The dnsmasq to run
+    #[arg(long, default_value = "dnsmasq")]
+    pub dnsmasq: PathBuf,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn clap_finds_no_contradiction() {
+        super::Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,154 @@
+//! Commands about groups and nodes, and what nodes boot.
+
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use anyhow::{Context as _, Result, ensure};
+use clap::{Args, Subcommand};
+
+use crate::addresses::Mac;
+use crate::script::Platform;
+
+/// `group …`
+#[derive(Debug, Subcommand)]
+pub enum Group {
+    /// Adds a group
+    Add {
+        /// Its name
+        name: String,
+        /// Its document
+        #[arg(long)]
+        file: PathBuf,
+    },
+    /// Replaces its document, or keys of it
+    Set {
+        /// The group
+        name: String,
+        /// A whole new document
+        #[arg(long)]
+        file: Option<PathBuf>,
+        /// Keys to set
+        #[arg(value_name = "KEY=VALUE")]
+        keys: Vec<Assignment>,
+    },
+    /// Lists them
+    List,
+    /// Prints its document
+    Show {
+        /// The group
+        name: String,
+        /// With the password hashes
+        #[arg(long)]
+        secrets: bool,
+    },
+    /// Removes one
+    Rm {
+        /// The group
+        name: String,
+    },
+}
+
+/// `node …`
+#[derive(Debug, Subcommand)]
+pub enum Node {
+    /// Adds a node
+    Add {
+        /// Its name
+        name: String,
+        /// What it is and where
+        #[command(flatten)]
+        set: NodeSet,
+    },
+    /// Changes a node
+    Set {
+        /// The node
+        name: String,
+        /// What to change
+        #[command(flatten)]
+        set: NodeSet,
+        /// Overrides to drop
+        #[arg(long, value_name = "KEY")]
+        unset: Vec<String>,
+    },
+    /// Lists them
+    List,
+    /// Shows one
+    Show {
+        /// The node
+        name: String,
+    },
+    /// Removes some
+    Rm {
+        /// The nodes
+        #[arg(required = true)]
+        names: Vec<String>,
+    },
+}
+
+/// What a node is and where.
+#[derive(Debug, Args)]
+pub struct NodeSet {
+    /// Its group
+    #[arg(long)]
+    pub group: Option<String>,
+    /// MAC address of its boot interface
+    #[arg(long)]
+    pub mac: Option<Mac>,
+    /// Its address, to be reserved
+    #[arg(long)]
+    pub ip: Option<Ipv4Addr>,
+    /// Its id in the site's own inventory
+    #[arg(long)]
+    pub uid: Option<String>,
+    /// Its network, if there are several
+    #[arg(long)]
+    pub network: Option<String>,
+    /// Overrides of its group's document
+    #[arg(value_name = "KEY=VALUE")]
+    pub keys: Vec<Assignment>,
+}
+
+/// `boot …`
+#[derive(Debug, Subcommand)]
+pub enum Boot {
+    /// Arms: a new install from the next network boot on
+    Install {
+        /// The nodes
+        #[arg(required = true)]
+        nodes: Vec<String>,
+    },
+    /// Disarms: boot from the local disk
+    Local {
+        /// The nodes
+        #[arg(required = true)]
+        nodes: Vec<String>,
+    },
+    /// Prints the script that the node would get now
+    Show {
+        /// The node
+        node: String,
+        /// Its firmware
+        #[arg(long, value_enum, default_value_t)]
+        platform: Platform,
+    },
+}
+
+/// `KEY=VALUE`
+#[derive(Clone, Debug)]
+pub struct Assignment {
+    /// A dotted path.
+    pub key: String,
+    /// TOML, or a string.
+    pub value: String,
+}
+
+impl FromStr for Assignment {
+    type Err = anyhow::Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let (key, value) = text.split_once('=').with_context(|| format!("`{text}` is not KEY=VALUE"))?;
+        ensure!(!key.is_empty(), "`{text}` is not KEY=VALUE");
+        Ok(Self { key: key.trim().to_owned(), value: value.trim().to_owned() })
+    }
+}
