@@ -20,22 +20,52 @@ pub fn partitions(disk: &Path) -> Result<Vec<Value>> {
     serde_json::from_value(partitions).context("reading sfdisk's list of partitions")
 }
 
-/// A partition of a disk image, mounted read-only; unmounted when dropped.
+/// The entry of the partition `label` in the table of the disk image at `disk`.
+///
+/// # Errors
+/// When there is none.
+pub fn labelled(disk: &Path, label: &str) -> Result<Value> {
+    let table = partitions(disk)?;
+    let entry = table.iter().find(|entry| entry["name"] == label);
+    entry.cloned().with_context(|| format!("no partition `{label}`: {table:?}"))
+}
+
+/// A partition of a disk image, mounted; unmounted when dropped.
 pub struct Mounted(TempDir);
 
 impl Mounted {
-    /// Mounts the partition whose place in the table is `index`, from 0.
+    /// Mounts the partition whose place in the table is `index`, from 0, read-only.
     ///
     /// # Errors
     /// When there is no such partition, or no file system that this machine knows.
     pub fn new(disk: &Path, index: usize) -> Result<Self> {
         let table = partitions(disk)?;
-        let partition = table.get(index).with_context(|| format!("no partition {index}: {table:?}"))?;
-        let bytes = |key: &str| partition[key].as_u64().map(|sectors| sectors * 512);
+        let entry = table.get(index).with_context(|| format!("no partition {index}: {table:?}"))?;
+        Self::at(disk, entry, "ro")
+    }
+
+    /// Mounts the partition of this label read-only.
+    ///
+    /// # Errors
+    /// As [`Mounted::new`].
+    pub fn labelled(disk: &Path, label: &str) -> Result<Self> {
+        Self::at(disk, &labelled(disk, label)?, "ro")
+    }
+
+    /// Mounts the partition of this label to write to it.
+    ///
+    /// # Errors
+    /// As [`Mounted::new`].
+    pub fn writable(disk: &Path, label: &str) -> Result<Self> {
+        Self::at(disk, &labelled(disk, label)?, "rw")
+    }
+
+    fn at(disk: &Path, entry: &Value, mode: &str) -> Result<Self> {
+        let bytes = |key: &str| entry[key].as_u64().map(|sectors| sectors * 512);
         let start = bytes("start").context("sfdisk names no start")?;
         let size = bytes("size").context("sfdisk names no size")?;
         let folder = tempfile::Builder::new().prefix("camphor-mnt-").tempdir().context("making a folder")?;
-        let options = format!("loop,ro,offset={start},sizelimit={size}");
+        let options = format!("loop,{mode},offset={start},sizelimit={size}");
         output(cmd("mount", ["-o", &options]).arg(disk).arg(folder.path()))?;
         Ok(Self(folder))
     }

@@ -4,6 +4,7 @@ use anyhow::Result;
 
 use crate::head::{Head, IMAGE};
 use crate::ssh::Key;
+use crate::vm::KERNEL_ARGUMENTS;
 
 /// The node's name.
 pub const NODE: &str = "n001";
@@ -98,7 +99,7 @@ impl Group {
         let (hash, key) = (head.hash(PASSWORD)?, key.public()?);
         let document = format!(
             r#"netboot = "{IMAGE}"
-netboot_args = ["console=ttyS0"]
+netboot_args = {KERNEL_ARGUMENTS:?}
 [install]
 {install}
 [image]
@@ -113,7 +114,7 @@ domain = "cluster.example"
 addressing = "{addressing}"
 {storage}
 [boot]
-kernel_args = ["console=ttyS0", "loglevel=7"]
+kernel_args = ["console=ttyS0", "norandmaps", "loglevel=7"]
 {boot}
 "#
         );

@@ -18,11 +18,6 @@ use crate::{artefacts, cache, paths};
 /// The name of the netboot set of the stock side.
 pub const NETBOOT: &str = "stock";
 
-/// Kernel arguments that every boot of the stock side should have. QEMU's translations of code are bound to addresses:
-/// with random ones every process brings its own, and each page of a deleted initramfs takes seconds to be rid of them
-/// (measured: minutes in sum).
-pub const KERNEL_ARGUMENTS: [&str; 2] = ["console=ttyS0", "norandmaps"];
-
 /// What stage2 and the initrd are made of, beyond mmdebstrap's `apt` variant.
 const PACKAGES: &[&str] = &[
     "systemd-sysv",

@@ -53,6 +53,11 @@ impl Default for Spec {
     }
 }
 
+/// Kernel arguments that every boot needs here. QEMU's translations of code are bound to virtual addresses: with random
+/// ones every process brings its own, thousands for each page of libc, and each store to such a page, once it is
+/// memory for something else, walks them all. A reboot's loader may then take minutes to copy a kernel.
+pub const KERNEL_ARGUMENTS: [&str; 2] = ["console=ttyS0", "norandmaps"];
+
 /// A running machine; killed when dropped.
 pub struct Vm {
     /// Its serial console.

@@ -19,7 +19,7 @@ fn package_disk_too_small() -> Result<()> {
     scenario::run("package_disk_too_small", |scenario| {
         let disk = empty_disk(scenario.scratch().join("disk"), 16)?;
         let before = fs::read(&disk)?;
-        let mut stage = Stage::start(scenario, &Setup::default(), disk.clone())?;
+        let mut stage = Stage::start(scenario, &Setup::default(), vec![disk.clone()])?;
         stage.vm.console.expect("camphor: FAILED at step", PXE)?;
         stage.head.expect_state(NODE, "failed")?;
         let cause = cause(&stage.head)?;
@@ -37,7 +37,7 @@ fn package_post_script_fails() -> Result<()> {
     scenario::run("package_post_script_fails", |scenario| {
         let disk = empty_disk(scenario.scratch().join("disk"), 2000)?;
         let setup = Setup { post: "#!/bin/sh\necho no licence server >&2\nexit 7\n", ..Setup::default() };
-        let mut stage = Stage::start(scenario, &setup, disk)?;
+        let mut stage = Stage::start(scenario, &setup, vec![disk])?;
         stage.vm.console.expect("stock-initrd: parse_kickstart", PXE)?;
         fails_at(&mut stage, "post-scripts")?;
         stage.head.expect_state(NODE, "failed")?;
@@ -61,7 +61,7 @@ fn package_anaconda_fails() -> Result<()> {
         fs::create_dir(&tree).context("making a tree")?;
         symlink(stock()?.tree.join("images"), tree.join("images")).context("linking stage2")?;
         let setup = Setup { version: "10.0", ..Setup::default() };
-        let mut stage = Stage::with_tree(scenario, &setup, disk, &tree)?;
+        let mut stage = Stage::with_tree(scenario, &setup, vec![disk], &tree)?;
         stage.vm.console.expect("stock-initrd: parse_kickstart", PXE)?;
         fails_at(&mut stage, "anaconda")?;
         stage.head.expect_state(NODE, "failed")?;

@@ -8,8 +8,8 @@ use tests::group::{ADDRESS, MAC, NODE, PASSWORD};
 use tests::head::Head;
 use tests::scenario::Scenario;
 use tests::ssh::Key;
-use tests::stock::{KERNEL_ARGUMENTS, Mirror, NETBOOT, stock};
-use tests::vm::{Firmware, Spec, Vm};
+use tests::stock::{Mirror, NETBOOT, stock};
+use tests::vm::{Firmware, KERNEL_ARGUMENTS, Spec, Vm};
 
 use crate::root::Wanted;
 
@@ -84,20 +84,27 @@ pub struct Stage<'a> {
     pub head: Head<'a>,
     /// The machine, switched on.
     pub vm: Vm,
+    /// The machine as it is built, to switch it on again.
+    pub spec: Spec,
     /// What must be on its disk in the end.
     pub wanted: Wanted,
     _mirror: Mirror,
 }
 
 impl<'a> Stage<'a> {
-    /// Arms the node on a head node that serves, and switches the machine on with the disk at `disk`.
-    pub fn start(scenario: &'a Scenario, setup: &Setup<'_>, disk: PathBuf) -> Result<Self> {
+    /// Arms the node on a head node that serves, and switches the machine on with these disks.
+    pub fn start(scenario: &'a Scenario, setup: &Setup<'_>, disks: Vec<PathBuf>) -> Result<Self> {
         let tree = stock()?.tree;
-        Self::with_tree(scenario, setup, disk, &tree)
+        Self::with_tree(scenario, setup, disks, &tree)
     }
 
     /// As [`Stage::start`], with another install tree.
-    pub fn with_tree(scenario: &'a Scenario, setup: &Setup<'_>, disk: PathBuf, tree: &Path) -> Result<Self> {
+    pub fn with_tree(
+        scenario: &'a Scenario,
+        setup: &Setup<'_>,
+        disks: Vec<PathBuf>,
+        tree: &Path,
+    ) -> Result<Self> {
         let key = Key::new(scenario.scratch())?;
         let mirror = Mirror::start(scenario, tree)?;
         let mut head = Head::new(scenario)?;
@@ -110,9 +117,9 @@ impl<'a> Stage<'a> {
         let wanted = Wanted { hash: head.hash(PASSWORD)?, key: key.public()? };
         head.armed_node(NODE, MAC, ADDRESS, &document(setup, &wanted))?;
         head.serve()?;
-        let spec = Spec { firmware: setup.firmware, memory: 1280, disks: vec![disk], ..Spec::default() };
+        let spec = Spec { firmware: setup.firmware, memory: 1280, disks, ..Spec::default() };
         let vm = Vm::start(&scenario.net, &spec, &scenario.logs)?;
-        Ok(Self { head, vm, wanted, _mirror: mirror })
+        Ok(Self { head, vm, spec, wanted, _mirror: mirror })
     }
 }
 

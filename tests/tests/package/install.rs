@@ -1,6 +1,6 @@
 //! Installs that end well.
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
 use tests::disk::{self, Mounted};
 use tests::group::NODE;
 use tests::scenario;
@@ -10,28 +10,36 @@ use crate::group::{ANACONDA, Setup, Stage};
 use crate::{END, INSTALL, PXE, root, salvage};
 
 /// `type = "root"` on x86-64, and `linux`.
-const ROOT: &str = "4F68BCE3-E8CD-4DB1-96E7-FBCAF984B709";
+pub const ROOT: &str = "4F68BCE3-E8CD-4DB1-96E7-FBCAF984B709";
 
-/// BIOS; camphor partitions; the host keys are those of the system that the image flow left on the disk.
+/// BIOS; camphor partitions; the host keys are those of the system that the image flow left on the disk. The head node
+/// vanishes before it hears of the end. When it is back, the node's next boot makes up for the report, and installs nothing.
 #[test]
 fn package_keeps_host_keys() -> Result<()> {
     scenario::run("package_keeps_host_keys", |scenario| {
         let disk = salvage::disk(scenario.scratch().join("disk"))?;
-        let before = root::host_keys(&Mounted::new(&disk, salvage::ROOT)?)?;
-        let mut stage = Stage::start(scenario, &Setup::default(), disk.clone())?;
+        let before = root::host_keys(&Mounted::labelled(&disk, "root")?)?;
+        let mut stage = Stage::start(scenario, &Setup::default(), vec![disk.clone()])?;
         stage.vm.console.expect("stock-initrd: parse_kickstart", PXE)?;
+        stage.vm.console.expect("] first-boot", INSTALL)?;
+        stage.head.kill()?;
+        stage.vm.console.expect("] commit", INSTALL)?;
+        stage.vm.console.expect("the head node could not be told", INSTALL)?;
         stage.vm.console.expect(END, INSTALL)?;
+        stage.head.expect_state(NODE, "installing")?;
+        stage.head.serve()?;
+        stage.vm.console.expect("an earlier boot installed this node", PXE)?;
+        stage.vm.console.expect("n001 boots its local disk", PXE)?;
         stage.head.expect_state(NODE, "installed")?;
         let said = stage.vm.console.text();
+        for once in ["] partition", "stock-initrd: parse_kickstart", "anaconda: packages"] {
+            ensure!(said.matches(once).count() == 1, "{once:?} was not said once: the node was installed twice");
+        }
         ensure!(!said.contains(&stage.wanted.hash), "the console has the password's hash");
         stage.vm.cut_power()?;
-        let table = disk::partitions(&disk)?;
-        let (index, entry) = (0..)
-            .zip(&table)
-            .find(|(_, entry)| entry["name"] == "root")
-            .with_context(|| format!("no partition `root`: {table:?}"))?;
+        let entry = disk::labelled(&disk, "root")?;
         ensure!(entry["type"] == ROOT, "the root partition's type is {}", entry["type"]);
-        let root = Mounted::new(&disk, index)?;
+        let root = Mounted::labelled(&disk, "root")?;
         ensure!(root::host_keys(&root)? == before, "the host keys are others than before");
         root::check(&root, &stage.wanted)
     })
@@ -44,7 +52,7 @@ fn package_uefi_anaconda_storage() -> Result<()> {
         let disk = empty_disk(scenario.scratch().join("disk"), 2000)?;
         let setup =
             Setup { firmware: Firmware::Uefi, storage: ANACONDA, version: "10.0", ..Setup::default() };
-        let mut stage = Stage::start(scenario, &setup, disk.clone())?;
+        let mut stage = Stage::start(scenario, &setup, vec![disk.clone()])?;
         stage.vm.console.expect("stock-initrd: parse_kickstart", PXE)?;
         stage.vm.console.expect(END, INSTALL)?;
         stage.head.expect_state(NODE, "installed")?;

@@ -11,8 +11,8 @@ use tests::net::{BRIDGE, HEAD};
 use tests::paths;
 use tests::scenario::{self, Scenario};
 use tests::service::Service;
-use tests::stock::{KERNEL_ARGUMENTS, segment, stock};
-use tests::vm::{Spec, Vm, empty_disk};
+use tests::stock::{segment, stock};
+use tests::vm::{KERNEL_ARGUMENTS, Spec, Vm, empty_disk};
 
 use crate::{END, INSTALL, PXE};
 

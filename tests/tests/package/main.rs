@@ -7,6 +7,7 @@
 mod failed;
 mod group;
 mod install;
+mod kept;
 mod kusu;
 mod root;
 mod salvage;

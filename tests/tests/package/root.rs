@@ -5,6 +5,7 @@ use std::os::unix::fs::MetadataExt as _;
 
 use anyhow::{Context as _, Result, ensure};
 use tests::disk::Mounted;
+use tests::run::{cmd, output};
 
 /// What the group document asked for.
 pub struct Wanted {
@@ -41,6 +42,7 @@ pub fn check(root: &Mounted, wanted: &Wanted) -> Result<()> {
     let zone = fs::read_link(root.path("/etc/localtime")).context("reading the link /etc/localtime")?;
     ensure!(zone.ends_with("zoneinfo/Europe/Berlin"), "/etc/localtime is {}", zone.display());
     scripts(root)?;
+    labelled(root, "/root/post-ran")?;
     let exported = root.read("/etc/profile.nii")?;
     ensure!(!exported.contains(hash), "/etc/profile.nii has the password's hash");
     let kickstart = root.read("/root/original-ks.cfg")?;
@@ -58,6 +60,14 @@ fn scripts(root: &Mounted) -> Result<()> {
     ensure!(first.contains("echo first boot"), "the first-boot script is {first:?}");
     let wants = "/etc/systemd/system/multi-user.target.wants/camphor-first-boot.service";
     fs::read_link(root.path(wants)).context("looking for the first-boot unit").map(drop)
+}
+
+/// What camphor writes has the label that the root's own policy says (the stand-in's says the same of everything).
+fn labelled(root: &Mounted, path: &str) -> Result<()> {
+    let words = ["--name=security.selinux", "--only-values", "--absolute-names"];
+    let label = output(cmd("getfattr", words).arg(root.path(path)))?;
+    ensure!(label.trim_end_matches('\0') == "system_u:object_r:default_t:s0", "{path} has the label {label:?}");
+    Ok(())
 }
 
 fn mode(root: &Mounted, path: &str, wanted: u32) -> Result<()> {

@@ -6,19 +6,40 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use tests::cache;
-use tests::group::{BIOS_EXT4, Group};
+use tests::group::Group;
 use tests::head::{Head, prepared};
 use tests::run::{cmd, output};
 use tests::scenario;
 use tests::ssh::Key;
 use tests::vm::{Spec, Vm, empty_disk};
 
-/// The place of the root in its partition table.
-pub const ROOT: usize = 2;
+/// As the site's system had it: with a `/data`.
+const STORAGE: &str = r#"
+[[storage.disks]]
+name = "system"
+select = { pick = "first" }
+partitions = [
+    { label = "bios", type = "bios-boot", size_mib = 1 },
+    { label = "swap", type = "swap", size_mib = 64 },
+    { label = "root", type = "root" },
+    { label = "data", size_mib = 200 },
+]
+[[storage.filesystems]]
+device = "swap"
+format = "swap"
+[[storage.filesystems]]
+device = "root"
+format = "ext4"
+mount = "/"
+[[storage.filesystems]]
+device = "data"
+format = "ext4"
+mount = "/data"
+"#;
 
 /// Puts a copy of the disk at `path`.
 pub fn disk(path: PathBuf) -> Result<PathBuf> {
-    let made = cache::entry("old-disk", &prepared()?.data.to_string_lossy(), install)?;
+    let made = cache::entry("old-disk", &format!("2 {}", prepared()?.data.display()), install)?;
     output(cmd("cp", ["--sparse=always", "--reflink=auto"]).arg(made).arg(&path))?;
     Ok(path)
 }
@@ -29,7 +50,7 @@ fn install(path: &Path) -> Result<()> {
     scenario::run("package_old_disk", |scenario| {
         let key = Key::new(scenario.scratch())?;
         let mut head = Head::new(scenario)?;
-        Group::disked(BIOS_EXT4).arm(&head, &key)?;
+        Group::disked(STORAGE).arm(&head, &key)?;
         head.serve()?;
         let disk = empty_disk(scenario.scratch().join("disk"), 2000)?;
         let spec = Spec { disks: vec![disk.clone()], ..Spec::default() };
