@@ -81,8 +81,9 @@ pub struct SessionAnswer {
     pub attempt: Uuid,
 }
 
-/// What a node saved from the disks that it is about to overwrite. The head node keeps it until the node's next good
-/// install, and gives it back in the secrets of an NII with `root.ssh_host_keys: keep`: a power cut loses RAM.
+/// What a node saved from the disks that it is about to overwrite. The head node keeps the first until a good install
+/// that has it (another is [`ErrorCode::Conflict`]), and gives it back in the secrets of an NII with
+/// `root.ssh_host_keys: keep`: a power cut loses RAM.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Escrow {
     /// The SSH host keys of the old system.
@@ -110,6 +111,8 @@ pub enum ErrorCode {
     Version,
     /// Not armed for an install.
     NotArmed,
+    /// Something else is there already, and stays.
+    Conflict,
     /// No such thing.
     NotFound,
     /// The request makes no sense.

@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use inventory::{Image, Netboot, Network, NetworkAdd, Script};
-pub use nodes::{Assignment, Boot, Group, Node, NodeSet};
+pub use nodes::{Assignment, Boot, Escrow, Group, Node, NodeSet};
 
 /// The head node: boot scripts, DHCP/TFTP, NIIs, images, reports.
 #[derive(Debug, Parser)]
@@ -64,6 +64,9 @@ pub enum Command {
     /// Scripts and kickstart templates for package installs
     #[command(subcommand)]
     Script(Script),
+    /// SSH host keys that nodes saved from their disks
+    #[command(subcommand)]
+    Escrow(Escrow),
     /// Groups and their documents
     #[command(subcommand)]
     Group(Group),

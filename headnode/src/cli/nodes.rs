@@ -109,6 +109,18 @@ pub struct NodeSet {
     pub keys: Vec<Assignment>,
 }
 
+/// `escrow …`
+#[derive(Debug, Subcommand)]
+pub enum Escrow {
+    /// Lists the nodes that have some here, and since when
+    List,
+    /// Drops a node's: its next attempt keeps what it finds on the disks
+    Drop {
+        /// The node
+        node: String,
+    },
+}
+
 /// `boot …`
 #[derive(Debug, Subcommand)]
 pub enum Boot {

@@ -1,6 +1,7 @@
 //! The commands. Each opens the store, does one thing, and prints what it did.
 
 mod boot;
+mod escrow;
 mod group;
 mod image;
 mod logs;
@@ -61,6 +62,7 @@ pub async fn run(cli: Cli) -> Result<()> {
         Command::Image(command) => image::run(&context, command).await,
         Command::Netboot(command) => netboot::run(&context, command).await,
         Command::Script(command) => script::run(&context, command).await,
+        Command::Escrow(command) => escrow::run(&context, command).await,
         Command::Logs { node, log, attempt } => {
             logs::run(&context, &node, log.as_deref(), attempt.as_deref()).await
         }

@@ -19,7 +19,7 @@ impl IntoResponse for Refused {
     fn into_response(self) -> Response {
         let status = match self.0.code {
             ErrorCode::Unauthorized => StatusCode::UNAUTHORIZED,
-            ErrorCode::Replay | ErrorCode::Version => StatusCode::CONFLICT,
+            ErrorCode::Replay | ErrorCode::Version | ErrorCode::Conflict => StatusCode::CONFLICT,
             ErrorCode::NotArmed => StatusCode::FORBIDDEN,
             ErrorCode::NotFound => StatusCode::NOT_FOUND,
             ErrorCode::BadRequest => StatusCode::BAD_REQUEST,

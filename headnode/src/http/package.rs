@@ -62,15 +62,46 @@ pub async fn keep_escrow(
     let sealed = escrow::seal(&app.keys, &session.node.name, &keys)?;
     let detail = format!("keeps its SSH host keys until it is installed: {}", kinds(&keys));
     let recipe = Recipe::of(&app.store, session.node.clone()).await?;
-    if let Some(finding) = recipe.refusal_of(keys) {
+    if let Some(finding) = recipe.refusal_of(keys.clone()) {
         return Err(Refused::new(ErrorCode::BadRequest, format!("{}: {}", finding.path, finding.message)));
     }
-    app.store.keep_escrow(&session, &sealed, &peer_text(peer), &detail).await?;
+    let (store, node, peer) = (&app.store, &session.node, peer_text(peer));
+    let Some(there) = store.keep_escrow(&session, &sealed, &peer, &detail).await? else {
+        return Ok(StatusCode::NO_CONTENT);
+    };
+    let same = |there| sorted(there) == sorted(keys);
+    match escrow::open(&app.keys, &node.name, &there).map(same) {
+        Ok(true) => {}
+        Ok(false) => return Err(other_keys(&app, &node.name, &peer).await?),
+        Err(error) => {
+            // Nobody can have it back.
+            crate::log::line(format_args!("{error:#}: what {} has now takes its place", node.name));
+            store.drop_escrow(node, &peer, "it could not be opened, and others take its place").await?;
+            store.keep_escrow(&session, &sealed, &peer, &detail).await?;
+        }
+    }
     Ok(StatusCode::NO_CONTENT)
 }
 
 fn kinds(keys: &[SshHostKey]) -> String {
     keys.iter().map(|key| key.kind.as_str()).collect::<Vec<_>>().join(", ")
+}
+
+/// The refusal of host keys in the place of others.
+async fn other_keys(app: &App, node: &str, peer: &str) -> Result<Refused, Refused> {
+    let detail = "has SSH host keys in escrow already, and sent others";
+    app.store.notice(node, peer, "refused-escrow", detail).await?;
+    crate::log::line(format_args!("{node}: {detail} (from {peer}): refused"));
+    let message = format!(
+        "the head node keeps other SSH host keys for {node}, from an earlier attempt: if those on its disks are the right \
+         ones, `headnode escrow drop {node}` there"
+    );
+    Ok(Refused::new(ErrorCode::Conflict, message))
+}
+
+fn sorted(mut keys: Vec<SshHostKey>) -> Vec<SshHostKey> {
+    keys.sort_by(|a, b| a.kind.cmp(&b.kind));
+    keys
 }
 
 /// What a log is called.

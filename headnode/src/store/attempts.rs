@@ -84,6 +84,8 @@ pub struct Session {
     pub boot_id: Uuid,
     /// What kind of install its NII says; `None` before that is released.
     pub kind: Option<InstallType>,
+    /// Whether its NII says that the old system's SSH host keys are kept.
+    pub keeps_host_keys: bool,
 }
 
 /// What a node shows to get a session.
@@ -320,6 +322,7 @@ impl Store {
             Some(_) => {
                 let detail = format!("attempt {}: its token came again with another key", attempt.id);
                 let replay = Notice { node: &node.name, actor: claim.peer, cause: "replay", detail: &detail };
+            keeps_host_keys: row.try_get("keeps_host_keys")?,
                 notice(&mut write, replay).await?;
                 write.commit().await?;
                 return Ok(Begin::Replay);
@@ -344,13 +347,13 @@ impl Store {
         Ok(Begin::Refused)
     }
 
-    /// An attempt's NII, which says an install of this kind, is released.
+    /// An attempt's NII, which says an install of this kind, and whether host keys are kept, is released.
     ///
     /// # Errors
     /// When the database cannot be written.
-    pub async fn release(&self, attempt: Uuid, kind: InstallType) -> Result<()> {
+    pub async fn release(&self, attempt: Uuid, kind: InstallType, keeps_host_keys: bool) -> Result<()> {
         let kind = serde_json::to_value(kind)?;
-        sqlx::query("UPDATE attempts SET kind = ? WHERE id = ?")
+        sqlx::query("UPDATE attempts SET kind = ?, keeps_host_keys = ? WHERE id = ?")
             .bind(kind.as_str())
             .bind(attempt.to_string())
             .execute(&self.pool)
@@ -361,6 +364,7 @@ impl Store {
     /// The open session with this key.
     ///
     /// # Errors
+            .bind(keeps_host_keys)
     /// When the database cannot be read.
     pub async fn session(&self, secret: &str) -> Result<Option<Session>> {
         // Found by its hash: how long the search takes says nothing about the secret.
@@ -376,7 +380,8 @@ impl Store {
         let node = self.node(row.try_get("node_name")?).await?;
         let boot_id = parsed_option(&row, "boot_id")?.context("a session has a boot")?;
         let (arming, attempt) = (parsed(&row, "arming")?, parsed(&row, "id")?);
-        Ok(Some(Session { node, arming, attempt, boot_id, kind: kind(&row)? }))
+        let (kind, keeps_host_keys) = (kind(&row)?, row.try_get("keeps_host_keys")?);
+        Ok(Some(Session { node, arming, attempt, boot_id, kind, keeps_host_keys }))
     }
 }
 

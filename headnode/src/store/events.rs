@@ -175,7 +175,10 @@ async fn succeed(write: &mut Write, session: &Session, arming: Uuid) -> Result<(
         .bind(arming.to_string())
         .execute(&mut **write)
         .await?;
-    drop_escrow(write, session.node.id).await?;
+    if done == Cause::Installed && session.keeps_host_keys {
+        // They are on its disk now. A root in RAM, or one with keys of its own, is no place for them.
+        drop_escrow(write, session.node.id).await?;
+    }
     transition(write, session.node.id, done, "node", &format!("arming {arming}")).await?;
     Ok(())
 }

@@ -31,6 +31,7 @@ use sqlx::{Row as _, SqlSafeStr as _, Sqlite, SqlitePool, Transaction};
 const MIGRATIONS: &[(i64, &str, &str)] = &[
     (1, "first", include_str!("../../migrations/0001_first.sql")),
     (2, "package", include_str!("../../migrations/0002_package.sql")),
+    (3, "kept host keys", include_str!("../../migrations/0003_kept_host_keys.sql")),
 ];
 
 /// The store.

@@ -6,7 +6,7 @@ use sqlx::Row as _;
 use sqlx::sqlite::SqliteRow;
 
 use super::attempts::Session;
-use super::nodes::{Notice, notice};
+use super::nodes::{Node, Notice, notice};
 use super::{Store, Write, parsed};
 use crate::clock;
 
@@ -86,7 +86,8 @@ impl Store {
         Ok(())
     }
 
-    /// Keeps what a node has in escrow, in the place of what was there, and says so in the audit log.
+    /// Keeps what a node gives in escrow, and says so in the audit log. If something is there already that stays and is
+    /// returned: the first attempt saw the old system, and a later one may only see another disk's.
     ///
     /// # Errors
     /// When the database cannot be written.
@@ -96,16 +97,51 @@ impl Store {
         sealed: &[u8],
         actor: &str,
         detail: &str,
-    ) -> Result<()> {
+    ) -> Result<Option<Vec<u8>>> {
         let mut write = self.write().await?;
-        sqlx::query("INSERT OR REPLACE INTO escrows (node, sealed, kept_at) VALUES (?, ?, ?)")
+        let there = sqlx::query("SELECT sealed FROM escrows WHERE node = ?")
+            .bind(session.node.id)
+            .fetch_optional(&mut *write)
+            .await?;
+        if let Some(there) = there {
+            return Ok(Some(there.try_get("sealed")?));
+        }
+        sqlx::query("INSERT INTO escrows (node, sealed, kept_at) VALUES (?, ?, ?)")
             .bind(session.node.id)
             .bind(sealed)
             .bind(clock::now_ms())
             .execute(&mut *write)
             .await?;
         notice(&mut write, Notice { node: &session.node.name, actor, cause: "escrow", detail }).await?;
-        Ok(write.commit().await?)
+        write.commit().await?;
+        Ok(None)
+    }
+
+    /// Which nodes have something in escrow, by name, and since when (milliseconds since 1970).
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn escrows(&self) -> Result<Vec<(String, i64)>> {
+        let rows = sqlx::query(
+            "SELECT nodes.name, escrows.kept_at FROM escrows JOIN nodes ON nodes.id = escrows.node ORDER BY nodes.name",
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        rows.iter().map(|row| Ok((row.try_get("name")?, row.try_get("kept_at")?))).collect()
+    }
+
+    /// Drops what a node has in escrow, and says so in the audit log. Whether there was anything.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub async fn drop_escrow(&self, node: &Node, actor: &str, detail: &str) -> Result<bool> {
+        let mut write = self.write().await?;
+        if !drop_escrow(&mut write, node.id).await? {
+            return Ok(false);
+        }
+        notice(&mut write, Notice { node: &node.name, actor, cause: "escrow-dropped", detail }).await?;
+        write.commit().await?;
+        Ok(true)
     }
 
     /// What a node has in escrow, sealed.
@@ -121,11 +157,11 @@ impl Store {
     }
 }
 
-/// Drops what a node has in escrow: its new system has it.
+/// Drops what a node has in escrow. Whether there was anything.
 ///
 /// # Errors
 /// When the database cannot be written.
-pub async fn drop_escrow(write: &mut Write, node: i64) -> Result<()> {
-    sqlx::query("DELETE FROM escrows WHERE node = ?").bind(node).execute(&mut **write).await?;
-    Ok(())
+pub async fn drop_escrow(write: &mut Write, node: i64) -> Result<bool> {
+    let dropped = sqlx::query("DELETE FROM escrows WHERE node = ?").bind(node).execute(&mut **write).await?;
+    Ok(dropped.rows_affected() > 0)
 }

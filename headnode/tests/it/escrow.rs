@@ -44,18 +44,67 @@ fn host_keys_outlive_a_power_cut_and_no_longer() {
     assert_eq!(given_back(&head, &machine), saved);
     assert_eq!(machine.escrow(&[]), 204);
     assert_eq!(given_back(&head, &machine), saved, "an empty disk takes nothing away");
-    assert_eq!(machine.escrow(&saved[..1]), 204);
-    assert_eq!(given_back(&head, &machine), saved[..1], "what was found last counts");
+    let reversed = [saved[1].clone(), saved[0].clone()];
+    assert_eq!(machine.escrow(&reversed), 204, "the same again");
+    for other in [&saved[..1], &[key("ed25519", "anotherDisks"), saved[1].clone()]] {
+        assert_eq!(machine.escrow(other), 409);
+        assert_eq!(given_back(&head, &machine), saved, "a later attempt may see only another disk's");
+    }
+    assert_eq!(head.security(), ["escrow", "refused-escrow", "refused-escrow"]);
     head.ok(&["node", "set", "n1", "root.ssh_host_keys=generate"]);
     assert_eq!(given_back(&head, &machine), [], "only with `keep`");
     head.ok(&["node", "set", "n1", "--unset", "root.ssh_host_keys"]);
     head.ok(&["boot", "install", "n1"]);
     let machine = next_boot(&head);
-    assert_eq!(given_back(&head, &machine), saved[..1], "an arming that came to nothing takes nothing away");
+    assert_eq!(given_back(&head, &machine), saved, "an arming that came to nothing takes nothing away");
     machine.send(vec![machine.event(1, machine.installed())]).unwrap();
     assert_eq!(machine.escrow(&saved), 403, "not after the install");
     head.ok(&["boot", "install", "n1"]);
     assert_eq!(given_back(&head, &next_boot(&head)), []);
+}
+
+/// What an install puts on no disk is not dropped by it.
+#[test]
+fn only_an_install_that_has_them_drops_them() {
+    let (head, machine) = installing();
+    let saved = [key("rsa", "wipedAway")];
+    assert_eq!(machine.escrow(&saved), 204);
+    let steps: [(&[&str], &str); 2] = [
+        (&["--group", "package", "root.ssh_host_keys=generate"], "installed"),
+        (&["--group", "diskless", "root.ssh_host_keys=keep"], "diskless-running"),
+    ];
+    for (set, state) in steps {
+        head.ok(&[&["node", "set", "n1"], set].concat());
+        head.ok(&["boot", "install", "n1"]);
+        let machine = next_boot(&head);
+        machine.opened_nii(&head);
+        machine.send(vec![machine.event(1, machine.installed())]).unwrap();
+        assert_eq!(head.state("n1"), state);
+        assert_eq!(head.json(&["escrow", "list"])[0]["node"], "n1", "{set:?}");
+    }
+    head.ok(&["node", "set", "n1", "--group", "package"]);
+    head.ok(&["boot", "install", "n1"]);
+    let machine = next_boot(&head);
+    assert_eq!(given_back(&head, &machine), saved);
+    machine.send(vec![machine.event(1, machine.installed())]).unwrap();
+    assert_eq!(head.json(&["escrow", "list"]), serde_json::json!([]));
+}
+
+#[test]
+fn an_admin_may_drop_it() {
+    let (head, machine) = installing();
+    let said = head.refused(&["escrow", "drop", "n1"]);
+    assert!(said.contains("n1 has nothing in escrow"), "{said}");
+    assert_eq!(machine.escrow(&[key("rsa", "tooOld")]), 204);
+    let listed = head.json(&["escrow", "list"]);
+    assert_eq!(listed[0].as_object().unwrap().keys().collect::<Vec<_>>(), ["kept_at", "node"]);
+    assert!(!head.ok(&["escrow", "list"]).contains("tooOld"));
+    head.ok(&["escrow", "drop", "n1"]);
+    assert_eq!(head.json(&["escrow", "list"]), serde_json::json!([]));
+    assert_eq!(head.security(), ["escrow", "escrow-dropped"]);
+    let right = [key("rsa", "theRightOne")];
+    assert_eq!(machine.escrow(&right), 204);
+    assert_eq!(given_back(&head, &machine), right);
 }
 
 #[test]
@@ -91,7 +140,11 @@ fn a_lost_key_stops_no_install() {
     head.stop();
     std::fs::remove_file(head.data().join("keys/escrow.key")).unwrap();
     head.serve();
-    assert_eq!(given_back(&head, &next_boot(&head)), []);
+    let machine = next_boot(&head);
+    assert_eq!(given_back(&head, &machine), []);
     head.wait_for_log("opening the host keys kept for n1: keys/escrow.key is not the one");
+    let found = [key("rsa", "y")];
+    assert_eq!(machine.escrow(&found), 204, "what nobody can open is in nobody's way");
+    assert_eq!(given_back(&head, &machine), found);
     assert!(head.script(MAC, "pcbios").contains("attempt 3 of 3"));
 }
