@@ -11,6 +11,11 @@ const BETWEEN_MS: i64 = 120_000;
 const ALIVE_MS: i64 = 3 * 60_000 + GRACE_MS;
 /// The step that lives by such signs from its start on: its deadline is hours, and its program is not ours.
 const ANACONDA: &str = "anaconda";
+/// The last step before another program takes over: dracut goes on, fetches stage 2 and leaves the initrd, and on a slow
+/// node anaconda takes minutes more until its `%pre`.
+const KICKSTART: &str = "kickstart";
+/// What that may take.
+const HANDOVER_MS: i64 = 15 * 60_000;
 /// The step that makes an install count: a disk may say "done" from its start on, whatever is reported of it.
 const COMMIT: &str = "commit";
 
@@ -77,7 +82,9 @@ impl Report {
                 let deadline = now + i64::from(*deadline_s) * 1000 + GRACE_MS;
                 self.due = Some(if step == ANACONDA { deadline.min(now + ALIVE_MS) } else { deadline });
             }
-            Body::StepFinished { .. } => self.due = Some(now + BETWEEN_MS),
+            Body::StepFinished { step, .. } => {
+                self.due = Some(now + if step == KICKSTART { HANDOVER_MS } else { BETWEEN_MS });
+            }
             Body::Progress { done, total, .. } => {
                 self.progress = Some(Progress { done: *done, total: *total });
                 self.due = self.due.max(Some(now + GRACE_MS));
@@ -143,6 +150,19 @@ mod tests {
         hear(&mut report, &started(5), last);
         hear(&mut report, &Body::Alive { step: ANACONDA.into() }, last);
         assert!(report.is_lost(last + 5000 + GRACE_MS + 1), "a sign of life of a step that is over");
+    }
+
+    #[test]
+    fn between_the_kickstart_and_anaconda_slow_nodes_have_time() {
+        let mut report = Report::begun(0);
+        let finished = |step: &str| Body::StepFinished { step: step.into(), ms: 1 };
+        hear(&mut report, &finished("partition"), 0);
+        assert!(!report.is_lost(BETWEEN_MS) && report.is_lost(BETWEEN_MS + 1));
+        hear(&mut report, &finished("kickstart"), 0);
+        assert!(!report.is_lost(15 * 60_000) && report.is_lost(15 * 60_000 + 1));
+        let anaconda = Body::StepStarted { step: ANACONDA.into(), number: 10, of: 17, deadline_s: 14_400 };
+        hear(&mut report, &anaconda, 14 * 60_000);
+        assert!(report.is_lost(14 * 60_000 + ALIVE_MS + 1), "then its own rule counts");
     }
 
     #[test]
