@@ -55,9 +55,14 @@ impl DataDir {
         self.0.join("images")
     }
 
+    /// The folder of all kernels and initrds.
+    pub fn boot_files(&self) -> PathBuf {
+        self.0.join("boot")
+    }
+
     /// A kernel or an initrd.
     pub fn boot_file(&self, digest: &Digest, name: &str) -> PathBuf {
-        self.0.join("boot").join(digest.to_string()).join(name)
+        self.boot_files().join(digest.to_string()).join(name)
     }
 
     /// A version of a script or a template.

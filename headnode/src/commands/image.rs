@@ -11,7 +11,7 @@ use serde_json::json;
 
 use super::{Context, check_name, named, short};
 use crate::cli::Image as Command;
-use crate::document::Source;
+use crate::document::Document;
 use crate::output::{self, List};
 use crate::{clock, keys, log};
 
@@ -82,11 +82,9 @@ async fn show(context: &Context, name: &str) -> Result<()> {
 /// The files go when no name means them any more.
 async fn remove(context: &Context, name: &str) -> Result<()> {
     let digest = digest(context, name).await?;
-    for group in context.store.groups().await? {
-        let document = Source { name: &group.name, text: &group.document }.read()?;
-        if document.image.is_some_and(|image| image.name == name) {
-            bail!("the group {} uses the image {name}", group.name);
-        }
+    let names = |document: &Document| document.image.as_ref().is_some_and(|image| image.name == name);
+    if let Some(user) = context.user_of(names).await? {
+        bail!("{user} uses the image {name}");
     }
     context.store.remove_image(name).await?;
     if context.store.images().await?.iter().all(|image| image.digest != digest) {

@@ -11,6 +11,7 @@ mod node;
 mod password;
 mod script;
 mod status;
+mod users;
 
 use std::path::Path;
 

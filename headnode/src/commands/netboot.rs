@@ -10,8 +10,7 @@ use serde_json::json;
 use super::{Context, check_name, short};
 use crate::cli::Netboot as Command;
 use crate::clock;
-use crate::document::Source;
-use crate::netboot::{INITRD, INITRD_ALIGN, KERNEL, SEGMENT, keep};
+use crate::netboot::{self, INITRD, KERNEL, SEGMENT, keep};
 use crate::output::{List, or_dash};
 use crate::store::inventory::Netboot;
 
@@ -34,17 +33,21 @@ async fn add(
 ) -> Result<()> {
     check_name("netboot", &name)?;
     let before = context.store.netboots().await?;
-    let segment = segment.map(|segment| keep(&context.dir, segment, SEGMENT, INITRD_ALIGN)).transpose()?;
+    let segment = segment.map(|segment| keep(&context.dir, segment, SEGMENT)).transpose()?;
     let netboot = Netboot {
-        kernel: keep(&context.dir, kernel, KERNEL, 1)?,
-        initrd: keep(&context.dir, initrd, INITRD, INITRD_ALIGN)?,
+        kernel: keep(&context.dir, kernel, KERNEL)?,
+        initrd: keep(&context.dir, initrd, INITRD)?,
         segment,
         added_at: clock::now_ms(),
         name,
     };
     context.store.set_netboot(&netboot).await?;
-    let name = netboot.name;
-    sweep(context, before.into_iter().filter(|netboot| netboot.name == name)).await
+    let used = used(context).await?;
+    let replaced = before.iter().filter(|before| before.name == netboot.name);
+    for (digest, _) in replaced.flat_map(files).filter(|(digest, _)| !used.contains(digest)) {
+        netboot::retire(&context.dir, &digest)?;
+    }
+    netboot::sweep(&context.dir, &used)
 }
 
 async fn list(context: &Context) -> Result<()> {
@@ -61,36 +64,27 @@ async fn list(context: &Context) -> Result<()> {
 }
 
 async fn remove(context: &Context, name: &str) -> Result<()> {
-    for group in context.store.groups().await? {
-        if (Source { name: &group.name, text: &group.document }.read()?.netboot.as_deref()) == Some(name) {
-            bail!("the group {} uses the netboot {name}", group.name);
-        }
+    if let Some(user) = context.user_of(|document| document.netboot.as_deref() == Some(name)).await? {
+        bail!("{user} uses the netboot {name}");
     }
     let before = context.store.netboots().await?;
     context.store.remove_netboot(name).await?;
-    sweep(context, before.into_iter().filter(|netboot| netboot.name == name)).await
-}
-
-/// Removes the files of `old` that no netboot means any more.
-async fn sweep(context: &Context, old: impl Iterator<Item = Netboot>) -> Result<()> {
-    let used: Vec<Digest> = context
-        .store
-        .netboots()
-        .await?
-        .into_iter()
-        .flat_map(|netboot| files(&netboot))
-        .map(|(digest, _)| digest)
-        .collect();
-    for netboot in old {
-        for (digest, file) in files(&netboot) {
-            let path = context.dir.boot_file(&digest, file);
-            if !used.contains(&digest) && path.exists() {
-                let folder = path.parent().context("a file has a folder")?;
-                fs::remove_dir_all(folder).with_context(|| format!("removing {}", folder.display()))?;
-            }
+    let used = used(context).await?;
+    let removed = before.iter().filter(|before| before.name == name);
+    for (digest, file) in removed.flat_map(files).filter(|(digest, _)| !used.contains(digest)) {
+        let path = context.dir.boot_file(&digest, file);
+        if path.exists() {
+            let folder = path.parent().context("a file has a folder")?;
+            fs::remove_dir_all(folder).with_context(|| format!("removing {}", folder.display()))?;
         }
     }
-    Ok(())
+    netboot::sweep(&context.dir, &used)
+}
+
+/// What the netboots mean now.
+async fn used(context: &Context) -> Result<Vec<Digest>> {
+    let netboots = context.store.netboots().await?;
+    Ok(netboots.iter().flat_map(files).map(|(digest, _)| digest).collect())
 }
 
 fn files(netboot: &Netboot) -> Vec<(Digest, &'static str)> {

@@ -9,7 +9,7 @@ use serde_json::json;
 use super::{Context, check_name, short};
 use crate::cli::{Output, Script as Command};
 use crate::clock;
-use crate::document::{self, Document, Source};
+use crate::document::Document;
 use crate::output::{self, List};
 use crate::scripts;
 use crate::store::package::Script;
@@ -30,7 +30,7 @@ async fn add(context: &Context, name: &str, file: &Path) -> Result<()> {
         document.scripts.iter().any(|script| script.name == name && script.interpreter.is_none())
     };
     if !script.program
-        && let Some(user) = user_of(context, runs).await?
+        && let Some(user) = context.user_of(runs).await?
     {
         bail!(
             "{user} runs the script {name} by its first line, and {} has none (`#!/bin/sh`): say an `interpreter` there",
@@ -70,7 +70,7 @@ async fn remove(context: &Context, name: &str) -> Result<()> {
         let template = document.package.as_ref().and_then(|package| package.template.as_deref());
         template == Some(name) || document.scripts.iter().any(|script| script.name == name)
     };
-    if let Some(user) = user_of(context, names).await? {
+    if let Some(user) = context.user_of(names).await? {
         bail!("{user} uses the script {name}");
     }
     let versions = context.store.script_versions().await?;
@@ -83,24 +83,4 @@ async fn remove(context: &Context, name: &str) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// A group or a node whose document is such.
-async fn user_of(context: &Context, such: impl Fn(&Document) -> bool) -> Result<Option<String>> {
-    let groups = context.store.groups().await?;
-    for group in &groups {
-        let about = format!("the group {}", group.name);
-        if such(&Source { name: &about, text: &group.document }.read()?) {
-            return Ok(Some(about));
-        }
-    }
-    for node in context.store.nodes().await?.into_iter().filter(|node| !node.overrides.is_empty()) {
-        let group = groups.iter().find(|group| group.name == node.group);
-        let text = document::merge(group.map_or("", |group| &group.document), &node.overrides)?;
-        let about = format!("the node {}", node.name);
-        if such(&Source { name: &about, text: &text }.read()?) {
-            return Ok(Some(about));
-        }
-    }
-    Ok(None)
 }

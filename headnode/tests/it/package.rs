@@ -46,8 +46,8 @@ fn the_files_of_the_boot_are_served() {
         line.split(' ').find(|word| word.starts_with("http")).unwrap().to_owned()
     };
     let get = |name: &str| crate::head::plain().get(url(name)).send().unwrap().bytes().unwrap();
-    assert_eq!(get("segment.img"), b"our segment\0"[..], "padded: the token comes behind it");
-    assert_eq!(get("initrd.img"), b"an initrd.\0\0"[..]);
+    assert_eq!(get("segment.img"), b"our segment\0\0\0\0\0"[..], "padded: the token comes behind it");
+    assert_eq!(get("initrd.img"), b"an initrd.\0\0\0\0\0\0"[..], "the stock bytes, and the end mark of lz4");
     assert_eq!(head.json(&["netboot", "list"])[0]["name"], "stock");
     assert_eq!(head.json(&["netboot", "list"])[1]["segment"], json!(null));
 }
@@ -69,8 +69,40 @@ fn a_netboot_must_fit_its_group() {
     let script = head.script(MAC, "pcbios");
     assert!(script.contains("the netboot stock has no segment") && !script.contains("kernel --"), "{script}");
     assert_eq!(head.status("n1")["tries"], 0);
-    let boot = head.data().join("boot");
-    assert_eq!(std::fs::read_dir(boot).unwrap().count(), 3, "the segment that nobody means is gone");
+}
+
+/// A node that has its boot script may still be fetching.
+#[test]
+fn replaced_files_stay_for_a_while() {
+    let head = armed();
+    let script = head.script(MAC, "pcbios");
+    let line = script.lines().find(|line| line.contains("--name segment.img ")).unwrap();
+    let url = line.split(' ').find(|word| word.starts_with("http")).unwrap();
+    let status = || crate::head::plain().get(url).send().unwrap().status();
+    let replace = |text: &str| head.add_stock("stock", &["--segment", &head.file("segment", text)]);
+    replace("a newer segment");
+    assert_eq!(status(), 200);
+    let digest = url.rsplit('/').nth(1).unwrap();
+    let folder = std::fs::File::open(head.data().join("boot").join(digest)).unwrap();
+    folder.set_modified(std::time::SystemTime::now() - std::time::Duration::from_secs(7200)).unwrap();
+    replace("one more segment");
+    assert_eq!(status(), 404);
+}
+
+#[test]
+fn what_a_node_uses_is_not_removed() {
+    let head = Head::new();
+    let root = head.path("root");
+    head.ok(&["image", "import", "own", root.to_str().unwrap()]);
+    head.add_stock("own", &[]);
+    head.ok(&["node", "set", "n1", "netboot=own", "image.name=own"]);
+    for kind in ["netboot", "image"] {
+        let said = head.refused(&[kind, "rm", "own"]);
+        assert!(said.contains(&format!("the node n1 uses the {kind} own")), "{said}");
+    }
+    head.ok(&["node", "set", "n1", "--unset", "netboot", "--unset", "image.name"]);
+    head.ok(&["netboot", "rm", "own"]);
+    head.ok(&["image", "rm", "own"]);
 }
 
 #[test]
