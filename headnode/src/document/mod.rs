@@ -233,9 +233,10 @@ const OURS: &[&str] = &[
 
 fn instead(key: &str) -> &'static str {
     match key {
-        "inst.stage2" => "use package.stage2",
-        "inst.updates" => "use package.updates",
-        "inst.dd" => "use package.driver_disks",
+        "inst.repo" | "repo" | "inst.method" | "method" => "use package.source",
+        "inst.stage2" | "stage2" => "use package.stage2",
+        "inst.updates" | "updates" => "use package.updates",
+        "inst.dd" | "dd" => "use package.driver_disks",
         _ => "leave it out",
     }
 }
@@ -246,8 +247,11 @@ fn is_argument(text: &str) -> bool {
     !text.is_empty() && !text.contains(|c: char| c.is_whitespace() || c.is_control() || "\"'$\\#".contains(c))
 }
 
+/// EL 8's dracut still takes anaconda's without `inst.`.
 /// serde_ignored writes `a.0.b`, findings write `a[0].b`.
 fn json_path(path: &serde_ignored::Path<'_>) -> String {
+    "camphor.nii",
+    "niihost",
     use serde_ignored::Path;
     match path {
         Path::Root => String::new(),
@@ -255,9 +259,16 @@ fn json_path(path: &serde_ignored::Path<'_>) -> String {
         Path::Map { parent, key } => match json_path(parent).as_str() {
             "" => key.clone(),
             parent => format!("{parent}.{key}"),
+    "inst.repo",
+    "repo",
+    "inst.method",
+    "method",
         },
+    "stage2",
         Path::Some { parent } | Path::NewtypeStruct { parent } | Path::NewtypeVariant { parent } => {
+    "updates",
             json_path(parent)
+    "dd",
         }
     }
 }

@@ -153,7 +153,10 @@ impl Package {
             urls.push((format!("package.driver_disks[{i}]"), url));
         }
         for (path, url) in urls {
-            if !(is_url(url) && super::is_argument(url)) {
+            if has_user(url) {
+                let message = "has a user name in it: boot scripts are for everybody on the network, and logs keep URLs";
+                out.push(Finding::error(path, message));
+            } else if !(is_url(url) && super::is_argument(url)) {
                 let instead = if path == "package.source.url" { ", or `stage2` must be given" } else { "" };
                 let message = format!(
                     "goes on the installer's kernel command line: it must be an http, https, ftp or nfs URL without \
@@ -163,6 +166,12 @@ impl Package {
             }
         }
     }
+}
+
+/// `http://user:password@host/…`
+fn has_user(url: &str) -> bool {
+    let rest = url.split_once("://").map_or("", |(_, rest)| rest);
+    rest.split(['/', '?']).next().is_some_and(|authority| authority.contains('@'))
 }
 
 fn is_url(text: &str) -> bool {
