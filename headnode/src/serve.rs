@@ -39,6 +39,9 @@ const IPXE_DIRS: [&str; 2] = ["/usr/lib/ipxe", "/usr/share/ipxe"];
 /// iPXE's names by distribution, the first that is there.
 const IPXE_UEFI: [&str; 3] = ["snponly.efi", "ipxe-snponly-x86_64.efi", "ipxe.efi"];
 
+/// Logs that are received at once, each of 8 MiB at most: a power failure or a broken mirror makes all nodes fail together.
+const LOG_BODIES: usize = 8;
+
 type Web = JoinSet<Result<()>>;
 
 /// Runs until it is told to end.
@@ -63,6 +66,7 @@ pub async fn run(dir: &DataDir, store: Store, options: &cli::Serve) -> Result<()
         local_boot,
         https_port: ports.1,
         logs: tokio::sync::Mutex::default(),
+        log_bodies: tokio::sync::Semaphore::new(LOG_BODIES),
     });
     let tls = keys::tls(dir, &[ours.as_slice(), listen].concat())?;
     let handle = Handle::new();
@@ -249,7 +253,11 @@ async fn watch(store: &Store, hosts: &Hosts, networks: &[Network]) -> Result<()>
     }
 }
 
-async fn asked_to_end() -> Result<&'static str> {
+/// SIGINT or SIGTERM, by name. Whoever waits for it anew each time may miss one.
+///
+/// # Errors
+/// When signals cannot be waited for.
+pub async fn asked_to_end() -> Result<&'static str> {
     let mut terminate = signal(SignalKind::terminate()).context("waiting for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("waiting for SIGINT")?;
     tokio::select! {

@@ -1,23 +1,33 @@
 //! Refusals: `nii::session::ErrorAnswer` as JSON, each code with its HTTP status.
 
+use std::time::Duration;
+
 use axum::Json;
-use axum::http::StatusCode;
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use nii::session::{ErrorAnswer, ErrorCode};
 
 /// A call that is refused.
-pub struct Refused(ErrorAnswer);
+pub struct Refused {
+    answer: ErrorAnswer,
+    retry_after: Option<Duration>,
+}
 
 impl Refused {
     /// With a sentence for people.
     pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
-        Self(ErrorAnswer { code, message: message.into() })
+        Self { answer: ErrorAnswer { code, message: message.into() }, retry_after: None }
+    }
+
+    /// Worth another try after a while.
+    pub fn after(self, pause: Duration) -> Self {
+        Self { retry_after: Some(pause), ..self }
     }
 }
 
 impl IntoResponse for Refused {
     fn into_response(self) -> Response {
-        let status = match self.0.code {
+        let status = match self.answer.code {
             ErrorCode::Unauthorized => StatusCode::UNAUTHORIZED,
             ErrorCode::Replay | ErrorCode::Version | ErrorCode::Conflict => StatusCode::CONFLICT,
             ErrorCode::NotArmed => StatusCode::FORBIDDEN,
@@ -26,7 +36,11 @@ impl IntoResponse for Refused {
             ErrorCode::Busy => StatusCode::SERVICE_UNAVAILABLE,
             ErrorCode::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         };
-        (status, Json(self.0)).into_response()
+        let mut response = (status, Json(self.answer)).into_response();
+        if let Some(pause) = self.retry_after {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(pause.as_secs()));
+        }
+        response
     }
 }
 

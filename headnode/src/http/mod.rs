@@ -15,7 +15,7 @@ use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::StatusCode;
 use axum::routing::{get, post};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Semaphore};
 use tower_http::timeout::TimeoutLayer;
 
 pub use boot::idle;
@@ -56,6 +56,8 @@ pub struct Shared {
     pub https_port: u16,
     /// Whose turn it is to keep a log.
     pub logs: Mutex<()>,
+    /// How many logs may be in memory.
+    pub log_bodies: Semaphore,
 }
 
 impl std::ops::Deref for App {

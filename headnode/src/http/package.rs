@@ -2,6 +2,7 @@
 //! is not ours.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use axum::Json;
 use axum::body::{Bytes, to_bytes};
@@ -21,6 +22,9 @@ use crate::escrow;
 use crate::logs::{self, LOG_MAX, LOGS_MAX};
 use crate::names::{self, is_name};
 use crate::recipe::Recipe;
+
+/// How long a node waits until others have sent their logs.
+const LOG_WAIT: Duration = Duration::from_secs(10);
 
 /// `GET /boot/refuse.ks`
 pub async fn refusal() -> impl IntoResponse {
@@ -83,10 +87,6 @@ pub async fn keep_escrow(
     Ok(StatusCode::NO_CONTENT)
 }
 
-fn kinds(keys: &[SshHostKey]) -> String {
-    keys.iter().map(|key| key.kind.as_str()).collect::<Vec<_>>().join(", ")
-}
-
 /// The refusal of host keys in the place of others.
 async fn other_keys(app: &App, node: &str, peer: &str) -> Result<Refused, Refused> {
     let detail = "has SSH host keys in escrow already, and sent others";
@@ -102,6 +102,10 @@ async fn other_keys(app: &App, node: &str, peer: &str) -> Result<Refused, Refuse
 fn sorted(mut keys: Vec<SshHostKey>) -> Vec<SshHostKey> {
     keys.sort_by(|a, b| a.kind.cmp(&b.kind));
     keys
+}
+
+fn kinds(keys: &[SshHostKey]) -> String {
+    keys.iter().map(|key| key.kind.as_str()).collect::<Vec<_>>().join(", ")
 }
 
 /// What a log is called.
@@ -123,6 +127,10 @@ pub async fn keep_log(
     let name = name
         .filter(|name| is_name(name))
         .ok_or_else(|| bad(format!("`name` must be a log's name: {}", names::RULE)))?;
+    let room = tokio::time::timeout(LOG_WAIT, app.log_bodies.acquire()).await;
+    let Ok(Ok(_room)) = room else {
+        return Err(Refused::new(ErrorCode::Busy, "too many logs at once").after(LOG_WAIT));
+    };
     let bytes: Bytes = to_bytes(request.into_body(), LOG_MAX)
         .await
         .map_err(|_| bad(format!("a log has at most {} MiB, and ends", LOG_MAX >> 20)))?;

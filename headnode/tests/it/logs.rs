@@ -1,6 +1,9 @@
 //! Logs that nodes send.
 
 use std::os::unix::fs::PermissionsExt as _;
+use std::sync::mpsc::{Receiver, channel};
+
+use reqwest::blocking::Body;
 
 use crate::head::{Head, Machine};
 
@@ -73,6 +76,44 @@ fn logs_go_nowhere_else() {
     assert_eq!(machine.send_log(&format!("?name={}", "a".repeat(65)), "x"), 400);
     assert_eq!(Machine::new(&head).send_log("?name=a.log", "x"), 401, "no session");
     assert_eq!(head.json(&["logs", "n1"]).as_array().unwrap().len(), 0);
+}
+
+/// A log of one byte that does not end while the channel's other side is there.
+struct Endless {
+    begun: bool,
+    end: Receiver<()>,
+}
+
+impl std::io::Read for Endless {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        if std::mem::replace(&mut self.begun, true) {
+            let _ = self.end.recv();
+            return Ok(0);
+        }
+        buffer[0] = b'x';
+        Ok(1)
+    }
+}
+
+/// A thousand nodes that fail at once must not take the head node's memory.
+#[test]
+fn few_logs_are_received_at_once() {
+    let (head, machine) = installing();
+    let machine = &machine;
+    std::thread::scope(|scope| {
+        let send = |i: usize| {
+            let (hold, end) = channel();
+            let body = Body::new(Endless { begun: false, end });
+            (hold, scope.spawn(move || machine.send_log(&format!("?name={i}.log"), body)))
+        };
+        let (holds, slow): (Vec<_>, Vec<_>) = (0..8).map(send).unzip();
+        // The slow ones are on their way, and may be overtaken; then this is their turn's end.
+        crate::head::wait_for("logs that take all the room", || machine.send_log("?name=more.log", "x") == 503);
+        drop(holds);
+        assert!(slow.into_iter().all(|slow| slow.join().unwrap() == 204));
+        assert_eq!(machine.send_log("?name=more.log", "x"), 204);
+    });
+    assert_eq!(head.json(&["logs", "n1"]).as_array().unwrap().len(), 9);
 }
 
 #[test]
