@@ -79,6 +79,7 @@ mod tests {
             read_only: false,
             in_use: Vec::new(),
             firmware_raid: None,
+            unreadable: None,
             table: Some(Table {
                 guid: Uuid::from_u128(4),
                 partitions: root.map(entry).into_iter().collect(),

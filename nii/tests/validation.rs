@@ -116,6 +116,8 @@ fn an_interface_without_addresses_is_a_warning() {
 #[test]
 fn disks_and_partitions() {
     refused(&[("/storage/disks/1/name", json!("system"))], "storage.disks[1].name", "another disk");
+    refused(&[("/storage/disks/0/select/number", json!(0))], "storage.disks[0].select.number", "at least 1");
+    refused(&[("/storage/disks/1/select/number", json!(2))], "storage.disks[1].select.pick", "says one disk");
     let path = "storage.disks[1].partitions[0].label";
     let label = |label: &str| {
         [

@@ -28,7 +28,7 @@ impl Planned<'_> {
 }
 
 /// Finds every disk of the NII and lays out its table, in the NII's order. A disk that was not found has a finding.
-/// Those named by serial number, WWN or path are found first, the others among what remains.
+/// Those named by serial number, WWN, path or number are found first, the others among what remains.
 pub(crate) fn plan<'a>(
     facts: &'a Facts,
     storage: &'a v1::Storage,
@@ -56,6 +56,11 @@ pub(crate) fn plan<'a>(
 
 /// Whether the selector names one disk rather than a kind of disk.
 fn is_named(select: &DiskSelect) -> bool {
+    is_identified(select) || select.number.is_some()
+}
+
+/// Whether it names the disk by what it is, rather than by its place among the others.
+fn is_identified(select: &DiskSelect) -> bool {
     select.serial.is_some() || select.wwn.is_some() || select.path.is_some()
 }
 
@@ -73,7 +78,7 @@ fn choose<'a>(
         if taken.contains(&disk.path.as_str()) {
             return Some("is another disk of the NII".to_owned());
         }
-        refusal(select, disk)
+        refusal(select, disk, facts)
     };
     let matching: Vec<&facts::Disk> = facts.disks.iter().filter(|disk| refused(disk).is_none()).collect();
     let (disk, layout) = match (matching.as_slice(), select.pick) {
@@ -125,7 +130,10 @@ fn not_alone(facts: &Facts, disk: &facts::Disk) -> Option<String> {
 }
 
 /// Why the disk is not what the selector asks for; `None` if it is.
-fn refusal(select: &DiskSelect, disk: &facts::Disk) -> Option<String> {
+fn refusal(select: &DiskSelect, disk: &facts::Disk, facts: &Facts) -> Option<String> {
+    if let Some(why) = &disk.unreadable {
+        return Some(format!("cannot be read: {why}"));
+    }
     let texts = [
         ("path", &select.path, Some(&disk.path)),
         ("serial", &select.serial, disk.serial.as_ref()),
@@ -136,6 +144,9 @@ fn refusal(select: &DiskSelect, disk: &facts::Disk) -> Option<String> {
         if wanted.is_some() && wanted.as_ref() != found {
             return wanted.as_ref().map(|wanted| format!("its {name} is not `{wanted}`"));
         }
+    }
+    if let Some(number) = select.number.filter(|number| number_of(disk, facts) != Some(*number)) {
+        return Some(format!("is not the machine's disk {number}"));
     }
     if let Some(least) = select.min_size_mib.filter(|least| disk.size / MIB < *least) {
         return Some(format!("has less than {}", human(least.saturating_mul(MIB))));
@@ -148,11 +159,18 @@ fn refusal(select: &DiskSelect, disk: &facts::Disk) -> Option<String> {
         Some(false) if disk.rotational => return Some("spins".into()),
         _ => {}
     }
-    match (is_named(select), disk.removable, disk.read_only) {
+    match (is_identified(select), disk.removable, disk.read_only) {
         (false, true, _) => Some("is removable, and not named by serial, wwn or path".into()),
         (false, _, true) => Some("is read-only".into()),
         _ => None,
     }
+}
+
+/// Which one it is, from 1, of the disks that stay in the machine; `None` for a removable one. All others count,
+/// whatever they are: else a disk that is too small, or broken, would give its number to the next.
+fn number_of(disk: &facts::Disk, facts: &Facts) -> Option<u32> {
+    let fixed = facts.disks.iter().filter(|disk| !disk.removable);
+    (1..).zip(fixed).find(|(_, counted)| counted.path == disk.path).map(|(number, _)| number)
 }
 
 /// Of several that match, the one that `pick` says among those that the partitions fit on.

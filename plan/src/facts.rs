@@ -73,6 +73,9 @@ pub struct Disk {
     /// The firmware RAID whose member it is, as its metadata say: `Intel RST` or `DDF`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub firmware_raid: Option<String>,
+    /// Why it could not be read, if so. It is never taken, and yet one of the machine's disks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unreadable: Option<String>,
     /// Its GPT, if it has a valid one.
     #[serde(default)]
     pub table: Option<Table>,

@@ -83,6 +83,34 @@ fn removable_and_read_only_disks_are_not_chosen() {
     refused(only.disked(), SELECT, &["is removable, and not named"]);
 }
 
+/// The n-th disk is that disk: one that does not do is not passed over, since the next may hold somebody's data.
+#[test]
+fn a_disk_by_its_number() {
+    let number = |number: u32, change: fn(&mut Vec<plan::facts::Disk>)| {
+        let mut case = selecting(json!({"number": number}));
+        change(&mut case.facts.disks);
+        case
+    };
+    let written = |case: Case| {
+        let plan = case.disked().unwrap();
+        plan.ops("partition").iter().find_map(|op| match &op.act {
+            plan::Act::WriteTable { disk, .. } => Some(disk.clone()),
+            _ => None,
+        })
+    };
+    assert_eq!(written(number(1, |_| {})).as_deref(), Some("/dev/vda"));
+    assert_eq!(written(number(2, |_| {})).as_deref(), Some("/dev/vdb"));
+    assert_eq!(written(number(1, |disks| disks[0].removable = true)).as_deref(), Some("/dev/vdb"));
+    let small = number(1, |disks| disks[0].size = 500 << 20);
+    refused(small.disked(), SELECT, &["need a disk of 517 MiB", "/dev/vda has 500 MiB"]);
+    let broken = |disks: &mut Vec<plan::facts::Disk>| disks[0].unreadable = Some("input/output error".into());
+    assert_eq!(written(number(2, broken)).as_deref(), Some("/dev/vdb"), "it counts");
+    refused(number(1, broken).disked(), SELECT, &["cannot be read: input/output error"]);
+    refused(number(1, |disks| disks[0].read_only = true).disked(), SELECT, &["/dev/vda", "is read-only"]);
+    refused(number(1, |disks| disks[0].in_use = vec!["/mnt".into()]).disked(), SELECT, &["in use by /mnt"]);
+    refused(number(3, |_| {}).disked(), SELECT, &["/dev/vdb (20.0 GiB", "is not the machine's disk 3"]);
+}
+
 /// Not passed over in silence: the next disk may hold somebody's data.
 #[test]
 fn a_disk_in_use() {

@@ -1,16 +1,16 @@
 //! Kusu's partition rows in camphor's words.
 //!
-//! Disk numbers count from 1 in BIOS order: they become `pick: first` in their order, so they must have no gap. Rows
-//! name no partition, so labels are made of mount points, the same each time: a partition with `preserve` is found again
-//! by its label on a disk that camphor partitioned. What a GPT needs to boot and the rows cannot say is added.
+//! Disk numbers count from 1: they become the `number` of a disk, which is refused where the partitions do not fit on
+//! it, so that no disk without rows is taken in its place. Rows name no partition, so labels are made of mount points,
+//! the same each time: a partition with `preserve` is found again by its label on a disk that camphor partitioned. What
+//! a GPT needs to boot and the rows cannot say is added.
 
 use std::collections::BTreeMap;
 
 use super::PartitionRow;
 use crate::finding::Finding;
 use crate::v1::{
-    Disk, DiskPick, DiskSelect, Filesystem, Format, LogicalVolume, Partition, PartitionType, Storage,
-    VolumeGroup,
+    Disk, DiskSelect, Filesystem, Format, LogicalVolume, Partition, PartitionType, Storage, VolumeGroup,
 };
 
 type Out<'a> = &'a mut Vec<Finding>;
@@ -28,7 +28,7 @@ pub(super) fn storage(rows: &[PartitionRow], efi: bool, out: Out<'_>) -> Storage
             Kind::Partition => layout.partition(row, &options, &path, out),
         }
     }
-    layout.finish(efi, out)
+    layout.finish(efi)
 }
 
 enum Kind {
@@ -204,23 +204,13 @@ impl Layout {
         });
     }
 
-    fn finish(mut self, efi: bool, out: Out<'_>) -> Storage {
+    fn finish(mut self, efi: bool) -> Storage {
         self.merge_groups();
         self.keep_below();
         let boot = self.boot_disk();
-        for (expected, number) in (1..).zip(self.disks.keys()) {
-            if expected != *number {
-                let message = format!(
-                    "disk {number} is used and disk {expected} is not: camphor cannot tell which disk of this machine is meant; \
-                     give the nodes an NII of camphor's, which selects disks by serial, size or path"
-                );
-                out.push(Finding::error("nodeinfo.partition", message));
-                break;
-            }
-        }
         let disks = std::mem::take(&mut self.disks).into_iter().map(|(number, partitions)| Disk {
             name: format!("disk{number}"),
-            select: DiskSelect { pick: Some(DiskPick::First), ..DiskSelect::default() },
+            select: DiskSelect { number: Some(number), ..DiskSelect::default() },
             partitions: partitions.into_values().collect(),
         });
         self.storage.disks = disks.collect();
@@ -263,8 +253,9 @@ impl Layout {
             let has = |partitions: &BTreeMap<u32, Partition>| partitions.values().any(|p| p.kind == kind);
             self.disks.iter().find(|(_, partitions)| has(partitions)).map(|(number, _)| *number)
         };
-        let number = with(PartitionType::Xbootldr).or_else(|| with(PartitionType::Root)).unwrap_or(1);
-        format!("disk{number}")
+        let first = || self.disks.keys().next().copied();
+        let number = with(PartitionType::Xbootldr).or_else(|| with(PartitionType::Root)).or_else(first);
+        number.map(|number| format!("disk{number}")).unwrap_or_default()
     }
 
     fn make_bootable(&mut self, boot: &str, efi: bool) {

@@ -163,6 +163,9 @@ pub struct DiskSelect {
     /// Kernel path, as in `/dev/nvme0n1`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
+    /// The n-th, from 1, of the machine's disks by kernel name. Removable ones are not counted, all others are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub number: Option<u32>,
     /// At least this big, in MiB.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub min_size_mib: Option<u64>,

@@ -56,6 +56,7 @@ pub fn disk(path: &str, size: u64) -> Disk {
         read_only: false,
         in_use: Vec::new(),
         firmware_raid: None,
+        unreadable: None,
         table: None,
         journal: None,
     }

@@ -15,23 +15,25 @@ use crate::machine::Watch;
 /// Block devices that are no disks: made by the kernel from others, or of media that cannot be installed to.
 const NO_DISKS: [&str; 8] = ["loop", "ram", "zram", "dm-", "md", "sr", "fd", "nbd"];
 
-/// All disks by kernel name, with their tables and journals. One that cannot be read is left out, and `watch` is told.
+/// All disks by kernel name, with their tables and journals. One that cannot be read says so, and `watch` is told: left
+/// out, it would give its number to the next.
 ///
 /// # Errors
 /// When /sys or /proc cannot be read.
 pub fn disks(sys: &Path, proc: &Path, watch: &mut dyn Watch) -> anyhow::Result<Vec<Disk>> {
     let mut disks = list(sys, proc)?;
-    disks.retain_mut(|disk| match contents(Path::new(&disk.path)) {
-        Ok((table, journal)) => {
-            (disk.table, disk.journal) = (table, journal);
-            disk.firmware_raid = firmware_raid::detect(Path::new(&disk.path)).unwrap_or_default();
-            true
+    for disk in &mut disks {
+        match contents(Path::new(&disk.path)) {
+            Ok((table, journal)) => {
+                (disk.table, disk.journal) = (table, journal);
+                disk.firmware_raid = firmware_raid::detect(Path::new(&disk.path)).unwrap_or_default();
+            }
+            Err(error) => {
+                watch.log(&format!("{} cannot be used: {error:#}", disk.path));
+                disk.unreadable = Some(format!("{error:#}"));
+            }
         }
-        Err(error) => {
-            watch.log(&format!("leaving out {}: {error:#}", disk.path));
-            false
-        }
-    });
+    }
     Ok(disks)
 }
 
@@ -101,6 +103,7 @@ fn disk(sys: &Path, name: &str, mounts: &[MountPoint], swaps: &[String]) -> anyh
         read_only: flag("ro"),
         in_use: users(sys, name, mounts, swaps)?,
         firmware_raid: None,
+        unreadable: None,
         table: None,
         journal: None,
     }))

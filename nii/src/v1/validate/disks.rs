@@ -26,6 +26,13 @@ pub(super) fn disks(nii: &Nii, out: Out<'_>) {
         {
             out.push(Finding::error(format!("{path}.select.path"), "must be a path such as `/dev/nvme0n1`"));
         }
+        if disk.select.number == Some(0) {
+            out.push(Finding::error(format!("{path}.select.number"), "must be at least 1: the first disk"));
+        }
+        if disk.select.number.is_some() && disk.select.pick.is_some() {
+            let message = "means nothing beside `number`, which says one disk already";
+            out.push(Finding::error(format!("{path}.select.pick"), message));
+        }
         partitions(disk, &path, &mut labels, out);
     }
 }
