@@ -13,6 +13,7 @@ installer COMMAND
   finish --root DIR                       in %post --nochroot: everything after anaconda's own work
   report begin                            in %pre: the step anaconda begins, and a heartbeat
   report failed --script NAME             in %onerror and failed scripts: logs and report, then what the NII wants
+  report failed --why SENTENCE            the same, for what has no name
   report failed --text SENTENCE           the report alone: whoever calls it holds
   kickstart --nii FILE --facts FILE [--template FILE]
                                           the kickstart that would be made
@@ -62,6 +63,8 @@ pub enum Command {
 pub enum Reason {
     /// In this script or section of the kickstart; this program holds.
     Script(String),
+    /// As this sentence says; this program holds.
+    Why(String),
     /// As this sentence says; the caller holds.
     Text(String),
 }
@@ -103,9 +106,10 @@ fn with_flags(command: &str, flags: &mut BTreeMap<String, String>) -> Result<Com
         "prepare" => Command::Prepare { out: flag("--out").unwrap_or("/tmp/ks.cfg".into()).into() },
         "finish" => Command::Finish { root: needed(flag("--root"), "--root")?.into() },
         "report begin" => Command::ReportBegin,
-        "report failed" => Command::ReportFailed(match flag("--text") {
-            Some(text) => Reason::Text(text),
-            None => Reason::Script(flag("--script").unwrap_or("anaconda".into())),
+        "report failed" => Command::ReportFailed(match (flag("--text"), flag("--why")) {
+            (Some(text), _) => Reason::Text(text),
+            (None, Some(why)) => Reason::Why(why),
+            (None, None) => Reason::Script(flag("--script").unwrap_or("anaconda".into())),
         }),
         "report heartbeat" => Command::Heartbeat,
         "kickstart" => {
@@ -151,6 +155,8 @@ mod tests {
         assert_eq!(words("report failed").unwrap(), script("anaconda"));
         let text = Command::ReportFailed(Reason::Text("why".into()));
         assert_eq!(words("report failed --text why").unwrap(), text);
+        let why = Command::ReportFailed(Reason::Why("why".into()));
+        assert_eq!(words("report failed --why why").unwrap(), why);
     }
 
     #[test]

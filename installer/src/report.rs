@@ -32,7 +32,7 @@ pub fn begin() -> Result<()> {
     Ok(())
 }
 
-/// `report failed`: logs and report. After a script it obeys the NII's `on_failure`, and does not come back.
+/// `report failed`: logs and report. After a script, and for a `--why`, it obeys the NII's `on_failure`, and does not come back.
 ///
 /// # Errors
 /// There is no session.
@@ -40,13 +40,13 @@ pub fn failed(reason: &Reason) -> Result<()> {
     let mut ctx = match (open(), reason) {
         (Ok(ctx), _) => ctx,
         (Err(error), Reason::Text(_)) => return Err(error),
-        (Err(error), Reason::Script(_)) => hold::early(&error),
+        (Err(error), Reason::Script(_) | Reason::Why(_)) => hold::early(&error),
     };
     heartbeat::end(&ctx.state);
     let failure = failure(reason, &logs::tail(&ctx, Path::new(logs::FOLDER), TAIL));
     ctx.reporter.report(Body::Failed(failure.clone()));
     match reason {
-        Reason::Script(_) => hold::after(&failure, &mut ctx),
+        Reason::Script(_) | Reason::Why(_) => hold::after(&failure, &mut ctx),
         Reason::Text(_) => {
             ctx.reporter.flush(PATIENCE);
             Console::open().say(&screen::text(&failure));
@@ -70,6 +70,7 @@ fn failure(reason: &Reason, log_tail: &[String]) -> Failure {
             format!("the script `{name}` failed"),
             "run it by hand in the shell: it is below /run/camphor/scripts",
         ),
+        Reason::Why(why) => (why.clone(), "this is what the kickstart's `%pre` found before anaconda looked at the disks"),
         Reason::Text(text) => (text.clone(), "look at the console's last lines, and at dracut's journal"),
     };
     Failure {

@@ -49,6 +49,7 @@ const TOOLS: &[Tool] = &[
     tool("mkfs.vfat", "dosfstools", "dosfstools"),
     tool("sfdisk", "fdisk", "util-linux"),
     tool("losetup", "mount", "util-linux-core"),
+    tool("lvm", "lvm2", "lvm2"),
     tool("busybox", "busybox-static", "busybox"),
     tool("depmod", "kmod", "kmod"),
     // what tests and the bench compare with

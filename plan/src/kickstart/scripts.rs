@@ -3,32 +3,49 @@
 use nii::Finding;
 use nii::v1::{Phase, Script};
 
+use super::storage::Replaced;
 use super::words::quote;
 use crate::package;
 
 /// Where `prepare` leaves the program for stage 2.
 const INSTALLER: &str = "/run/camphor/installer";
 
+/// The function `alone GROUP PARTITIONS`.
+const ALONE: &str = include_str!("alone.sh");
+
 /// `%pre`: reports the begin, removes the volumes that are made anew in kept groups, runs the site's scripts.
 ///
 /// A failure is reported by itself: EL 8 and 9 do not run `%onerror` for a failed `--erroronfail` script.
-pub(super) fn begin(scripts: &[Script], replaced: &[String]) -> String {
+pub(super) fn begin(scripts: &[Script], replaced: &[Replaced]) -> String {
     let mut text = format!(
         "%pre --erroronfail\n{INSTALLER} report begin\nfail() {{\n    \
          {INSTALLER} report failed --script \"$1\"\n    exit 1\n}}\n"
     );
-    for volume in replaced {
-        let volume = quote(volume);
-        text.push_str(&format!(
-            "if lvm lvs {volume} > /dev/null 2>&1; then lvm lvremove --yes {volume} || fail lvremove; fi\n"
-        ));
-    }
+    text.push_str(&remove(replaced));
     for script in scripts.iter().filter(|script| script.phase == Phase::Pre) {
         let Some(path) = package::script_path(scripts, script) else { continue };
         let words: Vec<String> = script.interpreter.iter().chain([&path]).map(|word| quote(word)).collect();
         text.push_str(&format!("{} || fail {}\n", words.join(" "), quote(&script.name)));
     }
     text + "%end\n"
+}
+
+/// LVM finds groups by name, on whatever disk: before anything is removed, each must be where it is to be kept, whole and
+/// alone.
+fn remove(replaced: &[Replaced]) -> String {
+    let mut text = if replaced.is_empty() { String::new() } else { ALONE.to_owned() };
+    for Replaced { group, on, .. } in replaced {
+        text.push_str(&format!("alone {} {}\n", quote(group), quote(&on.join(" "))));
+    }
+    for Replaced { group, volumes, .. } in replaced {
+        for volume in volumes {
+            let volume = quote(&format!("{group}/{volume}"));
+            text.push_str(&format!(
+                "if lvm lvs {volume} > /dev/null 2>&1; then lvm lvremove --yes {volume} || fail lvremove; fi\n"
+            ));
+        }
+    }
+    text
 }
 
 /// `%onerror`, and the `%post` that ends the install. It comes after every other one, and says itself what went wrong.

@@ -9,6 +9,7 @@ well; 1: something is not.
 import ipaddress
 import json
 import os
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -463,9 +464,13 @@ def wanted_scripts(doc):
     groups = {g["name"] for g in doc.storage.get("volume_groups", []) if g.get("preserve")}
     volumes = doc.storage.get("logical_volumes", [])
     removed = [f"{v['group']}/{v['name']}" for v in volumes if v["group"] in groups and not v.get("preserve")]
+    replaced = {name.split("/")[0] for name in removed}
+    devices = {g["name"]: g["devices"] for g in doc.storage.get("volume_groups", [])}
+    checked = {name: sorted(f"/dev/{doc.names[label]}" for label in devices[name]) for name in replaced}
     return {
         "begin": calls,
         "removed": removed,
+        "checked": checked,
         "end": f'{INSTALLER} finish --root "${{ANA_INSTALL_PATH:-/mnt/sysroot}}"',
         "end_flags": (False, True, "/bin/sh", None),
         "onerror": [f"{INSTALLER} report failed --script onerror"],
@@ -478,11 +483,14 @@ def seen_scripts(handler, doc):
     assert len(pre) == 1 and pre[0].errorOnFail, "one %pre --erroronfail"
     lines = pre[0].script.splitlines()
     calls = [lines[0]] + [line.split(" || ")[0] for line in lines if " || fail " in line and not line.startswith("if ")]
+    checks = [shlex.split(line)[1:] for line in lines if line.startswith("alone ")]
+    assert "lvremove" not in pre[0].script.rpartition("\nalone ")[0], "all groups are looked at first"
     last = handler.scripts[-1]
     assert last.type == ks.KS_SCRIPT_POST, "ours is the last"
     return {
         "begin": calls,
         "removed": [line.split()[3] for line in lines if line.startswith("if lvm lvs ")],
+        "checked": {name: on.split(" ") for name, on in checks},
         "end": last.script.strip(),
         "end_flags": (last.inChroot, last.errorOnFail, last.interp, last.logfile),
         "onerror": [s.script.strip() for s in handler.scripts if s.type == ks.KS_SCRIPT_ONERROR],

@@ -96,6 +96,60 @@ fn what_anaconda_would_refuse_later() {
     });
 }
 
+/// To the extent: what fits is taken, one more is not.
+#[test]
+fn volumes_that_do_not_fit() {
+    let path = "storage.volume_groups[0].devices";
+    // 510461 and 511998 MiB less one each: 15951 and 15999 extents, of which 289 are the other volumes'.
+    let root = |mib: u64| move |case: &mut Case| storage(case)["logical_volumes"][0]["size_mib"] = json!(mib);
+    let figures = "need 1022432 MiB, in extents of 32 MiB, and its devices have 1022400 MiB";
+    assert_refused("lvm", path, figures, root(31_661 * 32 + 1));
+    let mut case = by_name("lvm");
+    root(31_661 * 32)(&mut case);
+    let nii = case.nii(&RELEASES[1]);
+    assert!(render(&Inputs { facts: &case.facts, nii: &nii, arming: ARMING }, None).is_ok());
+    // Where anaconda partitions, too, and with what a stripe has.
+    let figures = "and its devices have";
+    assert_refused("anaconda_lvm_raid", path, figures, root(1_100_000));
+}
+
+#[test]
+fn a_group_on_an_array_has_what_the_smallest_member_has() {
+    // 4093 MiB of the smaller disk are the member's, and md keeps 3 of them.
+    let figures = "need 4100 MiB, in extents of 4 MiB, and its devices have 4088 MiB";
+    assert_refused("raid1_bios_lvm", "storage.volume_groups[0].devices", figures, |case| {
+        case.facts.disks[2].size = 5 << 30;
+    });
+    assert_refused("raid1_uefi", "storage.raid[1].devices", "smallest partition has 2 MiB", |case| {
+        storage(case)["disks"][1]["partitions"][1]["size_mib"] = json!(2);
+    });
+}
+
+#[test]
+fn new_volumes_in_a_kept_group_need_their_room_too() {
+    assert_refused("keep_volume", "storage.volume_groups[0].devices", "have 199996 MiB", |case| {
+        storage(case)["logical_volumes"][0]["size_mib"] = json!(199_992);
+    });
+}
+
+/// When `%pre` runs, no array is assembled: the group would not be there.
+#[test]
+fn new_volumes_in_a_group_that_is_kept_on_an_array() {
+    assert_refused("keep_volume", "storage.logical_volumes", "kept on the array `md`", |case| {
+        let mut table = case.facts.disks[1].table.clone().unwrap();
+        table.partitions[2].label = "pv2".into();
+        case.facts.disks[2].table = Some(table);
+        let storage = storage(case);
+        storage["disks"][0]["partitions"][2]["type"] = json!("raid");
+        let second = json!({"name": "second", "select": {"path": "/dev/sdb"}, "partitions": [
+            {"label": "pv2", "type": "raid", "preserve": true}]});
+        storage["disks"].as_array_mut().unwrap().push(second);
+        storage["raid"] =
+            json!([{"name": "md", "level": "raid1", "devices": ["pv1", "pv2"], "preserve": true}]);
+        storage["volume_groups"][0]["devices"] = json!(["md"]);
+    });
+}
+
 #[test]
 fn releases_that_are_not_known() {
     let mut case = by_name("minimal_uefi");

@@ -2,11 +2,12 @@
 //!
 //! [`camphor`] names the partitions that camphor made or kept, [`anaconda`] has them made. Arrays and volumes are
 //! anaconda's in both, since the stock initrd need not have their tools: [`volumes`]. What anaconda would refuse an
-//! hour later is looked for in [`check`].
+//! hour later is looked for in [`check`] and [`room`].
 
 mod anaconda;
 mod camphor;
 mod check;
+mod room;
 mod volumes;
 
 use nii::Finding;
@@ -27,8 +28,19 @@ pub(super) struct Rendered {
     pub text: String,
     /// The disk that the firmware boots from, as anaconda calls it.
     pub boot_drive: Option<String>,
-    /// Volumes that are made anew in a group that is kept: `GROUP/VOLUME`. They must be gone before anaconda looks.
-    pub replaced: Vec<String>,
+    /// What is made anew in groups that are kept. It must be gone before anaconda looks.
+    pub replaced: Vec<Replaced>,
+}
+
+/// A group that is kept, and its volumes that are made anew.
+#[derive(Debug)]
+pub(super) struct Replaced {
+    /// Its name.
+    pub group: String,
+    /// Kernel paths of the partitions that it is made of, in their order as text.
+    pub on: Vec<String>,
+    /// Names of the volumes.
+    pub volumes: Vec<String>,
 }
 
 /// Renders the section. A disk that was not found has a finding.
@@ -48,12 +60,13 @@ pub(super) fn render(
     }
     let site = Site { storage, firmware: facts.firmware, disks: &disks, words };
     let boot_disk = check::check(&site, out);
+    room::check(&site, out);
     let partitions = if ours { camphor::lines(&site) } else { anaconda::lines(&site, out) };
     let volumes = volumes::lines(&site, out);
     Rendered {
         text: lines(partitions.into_iter().chain(volumes)),
         boot_drive: boot_disk.map(|planned| kernel_name(&planned.disk.path)),
-        replaced: volumes::replaced(storage),
+        replaced: volumes::replaced(&site, out),
     }
 }
 

@@ -3,11 +3,9 @@
 use nii::Finding;
 use nii::v1::{LogicalVolume, Raid, RaidLevel, Storage, VolumeGroup};
 
-use super::{Site, format_at, is_in_use, made, mounted, place};
+use super::room::{EXTENT_MIB, extent_mib};
+use super::{Replaced, Site, format_at, is_in_use, made, mounted, place};
 use crate::kickstart::words::Line;
-
-/// LVM's default extent size in MiB (lvm.conf: 4 MiB), and blivet's.
-const EXTENT_MIB: u32 = 4;
 
 pub(super) fn lines(site: &Site<'_>, out: &mut Vec<Finding>) -> Vec<Line> {
     let storage = site.storage;
@@ -19,13 +17,32 @@ pub(super) fn lines(site: &Site<'_>, out: &mut Vec<Finding>) -> Vec<Line> {
     all
 }
 
-/// Volumes that are made anew in a group that is kept, as `GROUP/VOLUME`.
-pub(super) fn replaced(storage: &Storage) -> Vec<String> {
-    let is_kept = |volume: &&LogicalVolume| {
-        storage.volume_groups.iter().any(|group| group.name == volume.group && group.preserve)
-    };
-    let made = storage.logical_volumes.iter().filter(|volume| !volume.preserve).filter(is_kept);
-    made.map(|volume| format!("{}/{}", volume.group, volume.name)).collect()
+/// Volumes that are made anew in groups that are kept. Refuses groups on arrays: udev assembles none for anaconda (mdadm's
+/// `64-md-raid-assembly.rules`), so when `%pre` runs such a group is not there.
+pub(super) fn replaced(site: &Site<'_>, out: &mut Vec<Finding>) -> Vec<Replaced> {
+    let Storage { volume_groups, logical_volumes, raid, .. } = site.storage;
+    let mut all = Vec::new();
+    for group in volume_groups.iter().filter(|group| group.preserve) {
+        let made = |volume: &&LogicalVolume| volume.group == group.name && !volume.preserve;
+        let volumes: Vec<String> =
+            logical_volumes.iter().filter(made).map(|volume| volume.name.clone()).collect();
+        if volumes.is_empty() {
+            continue;
+        }
+        if let Some(array) = raid.iter().find(|array| group.devices.contains(&array.name)) {
+            let message = format!(
+                "no volume can be made anew in group `{}`, which is kept on the array `{}`: keep all its volumes, or none",
+                group.name, array.name
+            );
+            out.push(Finding::error("storage.logical_volumes", message));
+            continue;
+        }
+        let path = |label: &String| Some(site.disk_of(label)?.partition(label)?.0.path());
+        let mut on: Vec<String> = group.devices.iter().filter_map(path).collect();
+        on.sort_unstable();
+        all.push(Replaced { group: group.name.clone(), on, volumes });
+    }
+    all
 }
 
 /// An array. A kept one needs a line only if something on it is mounted.
@@ -86,9 +103,8 @@ fn logical_volume(
     };
     let line = made(on(&place(filesystem, "")), filesystem, format_at(filesystem));
     let group = site.storage.volume_groups.iter().find(|group| group.name == volume.group);
-    let extent = group.and_then(|group| group.extent_mib).unwrap_or(EXTENT_MIB);
     // What grows begins with one extent: anaconda refuses less, and blivet raises it to what the format needs.
-    let size = volume.size_mib.unwrap_or(extent.into());
+    let size = volume.size_mib.unwrap_or(group.map_or(u64::from(EXTENT_MIB), extent_mib));
     Some(line.option("size", size).flag_if("grow", volume.size_mib.is_none()))
 }
 
