@@ -5,13 +5,13 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use nii::digest::Digest;
 use nii::kusu::{self, Around, Client, NodeInfo};
-use nii::trust::Trust;
+use nii::trust::{KusuHost, Trust};
 use nii::v1::{InstallType, Phase, Script};
 use nii::{Finding, Nii};
 use plan::Facts;
@@ -33,8 +33,7 @@ pub struct Source {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Candidate {
-    /// As in `10.1.0.1`, or `10.1.0.1:8000`.
-    host: String,
+    host: KusuHost,
     /// The CGI's path, from its `/`.
     path: String,
 }
@@ -85,15 +84,16 @@ impl Source {
     /// The initrd allows none of them, or the machine has no MAC address.
     pub fn choose(&self, trust: &Trust, facts: &Facts, local: &[(Ipv4Addr, u8)]) -> Result<Node> {
         let allowed: Vec<&Candidate> =
-            self.candidates.iter().filter(|candidate| candidate.is_allowed(trust)).collect();
+            self.candidates.iter().filter(|candidate| trust.allows_kusu(&candidate.host)).collect();
         let near = allowed.iter().find(|candidate| candidate.is_on(local));
         let Some(chosen) = near.or(allowed.first()) else {
-            let hosts: Vec<&str> = self.candidates.iter().map(|candidate| candidate.host.as_str()).collect();
+            let hosts: Vec<String> =
+                self.candidates.iter().map(|candidate| candidate.host.to_string()).collect();
             bail!(
                 "this initrd obeys no Kusu head node at {}, whose NII is not signed: build it with `initrd-builder … \
                  --allow-kusu {}` if you trust the network in between",
                 hosts.join(", "),
-                hosts.first().copied().unwrap_or_default()
+                hosts.first().map(String::as_str).unwrap_or_default()
             );
         };
         let macs: BTreeSet<&str> = facts.nics.iter().map(|nic| nic.mac.as_str()).collect();
@@ -115,24 +115,14 @@ impl Candidate {
     }
 
     fn new(host: &str, path: &str) -> Result<Self> {
-        let is_right = |c: char| c.is_ascii_alphanumeric() || "-.:".contains(c);
-        ensure!(!host.is_empty() && host.chars().all(is_right), "`{host}` is no host name or address");
+        let host = host.parse()?;
         let is_right = |c: char| c.is_ascii_alphanumeric() || "-._~/".contains(c);
         ensure!(path.chars().all(is_right), "`{path}` is no path without parameters");
-        Ok(Self { host: host.to_owned(), path: path.to_owned() })
-    }
-
-    /// An entry without a port allows the host whatever its port.
-    fn is_allowed(&self, trust: &Trust) -> bool {
-        trust.allow_kusu.iter().any(|allowed| *allowed == self.host || *allowed == self.name())
-    }
-
-    fn name(&self) -> &str {
-        self.host.split_once(':').map_or(self.host.as_str(), |(name, _)| name)
+        Ok(Self { host, path: path.to_owned() })
     }
 
     fn is_on(&self, local: &[(Ipv4Addr, u8)]) -> bool {
-        let Ok(address) = self.name().parse::<Ipv4Addr>() else { return false };
+        let Some(IpAddr::V4(address)) = self.host.address() else { return false };
         local.iter().any(|(own, prefix)| {
             let mask = u32::MAX.checked_shl(32 - u32::from((*prefix).min(32))).unwrap_or(0);
             (u32::from(*own) ^ u32::from(address)) & mask == 0

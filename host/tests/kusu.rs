@@ -212,6 +212,17 @@ fn arguments_of_another_form_are_errors() {
     let at_its_path = Source::parse(Some("kusu+http://h:8000/cgi/boot.cgi"), None).unwrap().unwrap();
     assert_eq!(at_its_path.choose(&trust(&["h"]), &facts(), &[]).unwrap().cgi, "http://h:8000/cgi/boot.cgi");
     assert!(at_its_path.choose(&trust(&["h:80"]), &facts(), &[]).is_err());
+    for url in ["kusu+http://[fd00::1]:8000/", "kusu+http://[fd00::1]:8000"] {
+        let six = Source::parse(Some(url), None).unwrap().unwrap();
+        let cgi = |allowed: &str| six.choose(&trust(&[allowed]), &facts(), &[]).map(|node| node.cgi);
+        let expected = "http://[fd00::1]:8000/repos/nodeboot.cgi";
+        for allowed in ["[fd00::1]", "fd00::1", "[fd00::1]:8000"] {
+            assert_eq!(cgi(allowed).unwrap(), expected, "{allowed}");
+        }
+        assert!(cgi("[fd00").is_err() && cgi("[fd00::1]:80").is_err() && cgi("[fd00::2]").is_err());
+    }
+    let listed = Source::parse(None, Some("fd00::2,[fd00::1]")).unwrap().unwrap();
+    assert_eq!(listed.choose(&trust(&["fd00::1"]), &facts(), &[]).unwrap().base, "http://[fd00::1]");
 }
 
 #[test]

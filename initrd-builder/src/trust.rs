@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
+use nii::trust::KusuHost;
 use serde_json::{Map, Value};
 
 /// Where the trust anchors lie in the initrd.
@@ -27,18 +28,13 @@ pub fn read(path: &Path, kusu: &[String]) -> Result<Vec<u8>> {
 }
 
 fn allow(mut anchors: Map<String, Value>, kusu: &[String]) -> Result<Vec<u8>> {
-    if let Some(bad) = kusu.iter().find(|host| !is_host(host)) {
-        bail!("--allow-kusu {bad}: a host name or an address is wanted, without http:// and path");
+    for host in kusu {
+        host.parse::<KusuHost>().with_context(|| format!("reading --allow-kusu {host}"))?;
     }
     let hosts = anchors.entry(ALLOW_KUSU).or_insert_with(|| Value::Array(Vec::new()));
     let hosts = hosts.as_array_mut().with_context(|| format!("{ALLOW_KUSU} is no list"))?;
     hosts.extend(kusu.iter().map(|host| Value::String(host.clone())));
     Ok(serde_json::to_vec(&anchors)?)
-}
-
-fn is_host(text: &str) -> bool {
-    let host = |char: char| char.is_ascii_alphanumeric() || ".-:[]".contains(char);
-    !text.is_empty() && text.chars().all(host)
 }
 
 /// Refuses bytes that look like a private key.
@@ -76,6 +72,8 @@ fn private_field(value: &Value) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
+    use nii::trust::Trust;
+
     use super::*;
 
     #[test]
@@ -103,8 +101,36 @@ mod tests {
         let text = allow(anchors(), &["10.1.0.1".into(), "[fd00::1]".into()]).unwrap();
         assert_eq!(text, br#"{"allow_kusu":["a","10.1.0.1","[fd00::1]"],"time_floor":1}"#);
         for bad in ["http://kusu", "kusu/repos", "", "a b"] {
-            let error = allow(anchors(), &[bad.into()]).unwrap_err().to_string();
-            assert!(error.contains("a host name or an address is wanted"), "{error}");
+            let error = format!("{:#}", allow(anchors(), &[bad.into()]).unwrap_err());
+            assert!(error.contains("is no host name or address"), "{error}");
         }
+    }
+
+    /// What is written here is what a node reads: the real type, and what it allows.
+    #[test]
+    fn nodes_obey_who_was_named_and_nobody_else() {
+        let anchors = Trust {
+            root_keys: vec![],
+            image_keys: vec![],
+            ca_pem: "pem".into(),
+            time_floor: 7,
+            allow_kusu: vec![],
+        };
+        let file = tempfile::NamedTempFile::new().unwrap();
+        serde_json::to_writer(&file, &anchors).unwrap();
+        let named = ["10.1.0.1".to_owned(), "kusu.example:8000".into(), "[fd00::1]".into(), "fd00::2".into()];
+        let trust: Trust = serde_json::from_slice(&read(file.path(), &named).unwrap()).unwrap();
+        assert_eq!(trust, Trust { allow_kusu: named.to_vec(), ..anchors.clone() });
+        let allows = |host: &str| trust.allows_kusu(&host.parse().unwrap());
+        for host in
+            ["10.1.0.1", "10.1.0.1:8000", "kusu.example:8000", "[fd00::1]:8000", "fd00::1", "[fd00::2]"]
+        {
+            assert!(allows(host), "{host}");
+        }
+        for host in ["10.1.0.2", "kusu.example", "[fd00::3]", "fd00"] {
+            assert!(!allows(host), "{host}");
+        }
+        let none: Trust = serde_json::from_slice(&read(file.path(), &[]).unwrap()).unwrap();
+        assert_eq!(none, anchors);
     }
 }

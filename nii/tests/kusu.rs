@@ -5,7 +5,9 @@
 use std::net::Ipv4Addr;
 
 use nii::kusu::{Around, KusuError, NodeInfo, parse};
-use nii::v1::{Device, Family, Family4, Format, InstallType, InterfaceMatch, PartitionType, Source};
+use nii::v1::{
+    Device, DiskSelect, Family, Family4, Format, InstallType, InterfaceMatch, PartitionType, Source,
+};
 use nii::{Finding, Nii};
 use proptest::prelude::*;
 
@@ -121,6 +123,19 @@ fn its_storage() {
     assert!(storage.filesystems[4].preserve);
 }
 
+/// A disk's number is that disk and no other, whatever fits on which.
+#[test]
+fn disks_go_by_their_numbers() {
+    let numbers = |text: &str| -> Vec<_> {
+        nii(text).storage.disks.iter().map(|disk| (disk.name.clone(), disk.select.clone())).collect()
+    };
+    let select = |number| DiskSelect { number: Some(number), ..DiskSelect::default() };
+    let expected = [("disk1".to_owned(), select(1)), ("disk2".to_owned(), select(2))];
+    assert_eq!(numbers(PACKAGE), expected);
+    let third = PACKAGE.replace("device=\"2\" partition=\"1\"", "device=\"3\" partition=\"1\"");
+    assert_eq!(numbers(&third)[1], ("disk3".to_owned(), select(3)), "disk 2 is left alone");
+}
+
 #[test]
 fn under_uefi_there_is_an_esp() {
     let (nii, _) = parse(PACKAGE.as_bytes()).unwrap().to_nii(&Around { efi: true, ..around() }).unwrap();
@@ -146,6 +161,33 @@ fn attributes_keep_what_scripts_knew_and_no_secret() {
     }
     let withheld = warnings.iter().any(|finding| finding.path == "nodeinfo.appglobals.NagiosPassword");
     assert!(withheld, "{warnings:?}");
+}
+
+#[test]
+fn settings_that_sound_secret_are_dropped() {
+    let settings = |names: &[&str]| {
+        let one = |name: &&str| format!("<appglobals name=\"{name}\" value=\"planted\"/>\n");
+        let rows: String = names.iter().map(one).collect();
+        let text = PACKAGE.replace("</nodeinfo>", &format!("{rows}</nodeinfo>"));
+        parse(text.as_bytes()).unwrap()
+    };
+    let secret = [
+        "LDAP_PASSWD",
+        "IpmiPass",
+        "DbPwd",
+        "wifiPassphrase",
+        "cfmSecret",
+        "JOIN_TOKEN",
+        "ApiKey",
+        "ssh_private_KEY",
+        "AwsCredentials",
+    ];
+    let info = settings(&secret);
+    assert!(secret.iter().all(|name| info.withheld.contains(&(*name).to_owned())), "{:?}", info.withheld);
+    assert!(!format!("{info:?}").contains("\"planted\""), "{info:?}");
+    let public = ["Keyboard", "KeyboardLayout", "PROJECT"];
+    let info = settings(&public);
+    assert!(public.iter().all(|name| info.appglobals.contains_key(*name)), "{:?}", info.withheld);
 }
 
 #[test]
@@ -221,11 +263,6 @@ fn what_camphor_does_not_do_is_refused_by_name() {
         &package("device=\"1\" partition=\"2\"", "device=\"1\" partition=\"1\""),
         "nodeinfo.partition[1].partition",
         "two partitions",
-    );
-    refused(
-        &package("device=\"2\" partition=\"1\"", "device=\"3\" partition=\"1\""),
-        "nodeinfo.partition",
-        "disk 2 is not",
     );
     refused(&package("\"linux-swap\"", "\"ntfs\""), "nodeinfo.partition[1].fstype", "`ntfs`");
     refused(&package("size=\"2000\"", "size=\"\""), "nodeinfo.partition[1].size", "`fill`");

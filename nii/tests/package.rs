@@ -58,6 +58,8 @@ fn refused(changes: &[(&str, Value)], path: &str, words: &str) {
 fn the_flow() {
     refused(&[("/install/after", json!("switch-root"))], "install.after", "anaconda does not");
     refused(&[("/boot/loader", json!("systemd-boot"))], "boot.loader", "`grub`");
+    refused(&[("/boot/rebuild_initramfs", json!("never"))], "boot.rebuild_initramfs", "`auto`");
+    refused(&[("/modules", json!([{"name": "ixgbe"}]))], "modules", "installs from an image");
     let image = json!({"name": "x", "manifest": "00".repeat(32), "sources": ["http://head/x"]});
     refused(&[("/image", image)], "image", "no image");
     let none = [("/package", Value::Null), ("/secrets/user_password_hashes", Value::Null)];

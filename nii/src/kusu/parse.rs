@@ -52,6 +52,15 @@ fn text(bytes: &[u8]) -> Cow<'_, str> {
     }
 }
 
+/// Whether a setting's name says that its value is a secret. `key` also hides a public one, which costs a script its
+/// variable; the other way round would cost a secret.
+fn sounds_secret(name: &str) -> bool {
+    let name = name.to_lowercase();
+    // `Keyboard` is a setting of Kusu's own.
+    let name = name.replace("keyboard", "");
+    ["pass", "pwd", "secret", "token", "credential", "key"].iter().any(|word| name.contains(word))
+}
+
 /// How far the document is read.
 #[derive(Default)]
 struct Document {
@@ -111,10 +120,9 @@ impl Document {
 
     /// Secrets do not get among the settings, which are logged and exported.
     fn setting(&mut self, name: String, value: String) {
-        let lower = name.to_lowercase();
         if name == "RootPassword" {
             self.info.root_password = Some(Secret::new(value)).filter(|value| !value.expose().is_empty());
-        } else if ["passw", "secret"].iter().any(|word| lower.contains(word)) {
+        } else if sounds_secret(&name) {
             self.info.withheld.push(name);
         } else {
             self.info.appglobals.insert(name, value);

@@ -2,7 +2,7 @@
 
 use super::Out;
 use crate::Finding;
-use crate::v1::{After, InstallType, Loader, Nii, PartitionType, StorageMode};
+use crate::v1::{After, InstallType, Loader, Nii, PartitionType, Rebuild, StorageMode};
 
 const LATER: &str = "this comes with a later release for installs from an image; `package` installs have it";
 
@@ -26,6 +26,15 @@ fn package(nii: &Nii, out: Out<'_>) {
     }
     if nii.boot.loader == Loader::SystemdBoot {
         out.push(Finding::error("boot.loader", "must be `grub`: it is what anaconda installs"));
+    }
+    if nii.boot.rebuild_initramfs != Rebuild::Auto {
+        let message = "must be `auto`: the kernel's package makes the initramfs";
+        out.push(Finding::error("boot.rebuild_initramfs", message));
+    }
+    if !nii.modules.is_empty() {
+        let message = "is for installs from an image: anaconda's system loads its own modules (for others `inst.dd=`, or a \
+                       file in /etc/modules-load.d by a `post` script)";
+        out.push(Finding::error("modules", message));
     }
     if nii.storage.mode == StorageMode::Anaconda {
         let message = "cannot be kept with `storage.mode: anaconda`, which clears the disks: use `camphor`";
