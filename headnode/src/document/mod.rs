@@ -217,8 +217,11 @@ impl Document {
 }
 
 /// Arguments that camphor gives itself. A second one of them would win, with an installer that obeys nobody's NII.
+/// EL 8's dracut still takes anaconda's without `inst.`.
 const OURS: &[&str] = &[
     "camphor.head",
+    "camphor.nii",
+    "niihost",
     "BOOTIF",
     "initrd",
     "rd.neednet",
@@ -226,9 +229,16 @@ const OURS: &[&str] = &[
     "ks",
     "inst.nosave",
     "inst.noninteractive",
+    "inst.repo",
+    "repo",
+    "inst.method",
+    "method",
     "inst.stage2",
+    "stage2",
     "inst.updates",
+    "updates",
     "inst.dd",
+    "dd",
 ];
 
 fn instead(key: &str) -> &'static str {
@@ -247,11 +257,8 @@ fn is_argument(text: &str) -> bool {
     !text.is_empty() && !text.contains(|c: char| c.is_whitespace() || c.is_control() || "\"'$\\#".contains(c))
 }
 
-/// EL 8's dracut still takes anaconda's without `inst.`.
 /// serde_ignored writes `a.0.b`, findings write `a[0].b`.
 fn json_path(path: &serde_ignored::Path<'_>) -> String {
-    "camphor.nii",
-    "niihost",
     use serde_ignored::Path;
     match path {
         Path::Root => String::new(),
@@ -259,16 +266,9 @@ fn json_path(path: &serde_ignored::Path<'_>) -> String {
         Path::Map { parent, key } => match json_path(parent).as_str() {
             "" => key.clone(),
             parent => format!("{parent}.{key}"),
-    "inst.repo",
-    "repo",
-    "inst.method",
-    "method",
         },
-    "stage2",
         Path::Some { parent } | Path::NewtypeStruct { parent } | Path::NewtypeVariant { parent } => {
-    "updates",
             json_path(parent)
-    "dd",
         }
     }
 }

@@ -313,6 +313,7 @@ impl Store {
             attempt: attempt.id,
             boot_id: claim.boot_id,
             kind: kind(&row)?,
+            keeps_host_keys: row.try_get("keeps_host_keys")?,
             node: node.clone(),
         };
         let why = match bound {
@@ -322,7 +323,6 @@ impl Store {
             Some(_) => {
                 let detail = format!("attempt {}: its token came again with another key", attempt.id);
                 let replay = Notice { node: &node.name, actor: claim.peer, cause: "replay", detail: &detail };
-            keeps_host_keys: row.try_get("keeps_host_keys")?,
                 notice(&mut write, replay).await?;
                 write.commit().await?;
                 return Ok(Begin::Replay);
@@ -355,6 +355,7 @@ impl Store {
         let kind = serde_json::to_value(kind)?;
         sqlx::query("UPDATE attempts SET kind = ?, keeps_host_keys = ? WHERE id = ?")
             .bind(kind.as_str())
+            .bind(keeps_host_keys)
             .bind(attempt.to_string())
             .execute(&self.pool)
             .await?;
@@ -364,7 +365,6 @@ impl Store {
     /// The open session with this key.
     ///
     /// # Errors
-            .bind(keeps_host_keys)
     /// When the database cannot be read.
     pub async fn session(&self, secret: &str) -> Result<Option<Session>> {
         // Found by its hash: how long the search takes says nothing about the secret.
