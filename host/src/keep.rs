@@ -1,45 +1,64 @@
 //! Host keys that outlive an install: saved off the old system, left with the head node, put into the NII's secrets.
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use nii::Nii;
-use nii::v1::{HostKeys, SshHostKey};
+use nii::v1::HostKeys;
 use plan::Facts;
 use uuid::Uuid;
 
 use crate::machine::{Machine, Watch as _};
+use crate::net::errands;
+use crate::net::head::Session;
+use crate::net::retry::Sleep;
 use crate::tracker::Tracker;
 
-/// Does what `root.ssh_host_keys: keep` asks for, before anything is destroyed; true if the NII's secrets changed. Without
-/// keys on the disks those that the head node kept from an earlier attempt stay. `escrow` leaves keys with the head node: RAM
-/// does not outlive a power cut.
+/// Does what `root.ssh_host_keys: keep` asks for, before anything is destroyed; true if the NII's secrets changed. Keys that
+/// the head node holds from an attempt that did not end well win: what that attempt wiped is nowhere else. Keys that are
+/// found are left with the head node: RAM does not outlive a power cut. An old Kusu head node (no `session`) holds nothing, and
+/// asks for `keep` always: what cannot be kept there is a warning.
 ///
 /// # Errors
-/// Those of `escrow`.
+/// The head node does not take the keys, or none are found and the install would write what could not be searched.
 pub fn host_keys(
     nii: &mut Nii,
     facts: &Facts,
     arming: Uuid,
+    session: Option<&Session>,
+    sleep: Sleep,
     machine: &mut dyn Machine,
     tracker: &Tracker,
-    escrow: impl FnOnce(&mut dyn Machine, &[SshHostKey]) -> Result<()>,
 ) -> Result<bool> {
     if nii.root.ssh_host_keys != HostKeys::Keep {
         return Ok(false);
     }
     let mut watch = tracker.clone();
-    let salvage = machine.salvage(facts, arming, &mut watch);
-    salvage.warnings.iter().for_each(|warning| tracker.warn(warning));
-    let secrets = nii.secrets.get_or_insert_default();
-    if salvage.host_keys.is_empty() {
-        watch.log(match secrets.ssh_host_keys.is_empty() {
-            true => "no SSH host keys on the disks: new ones are made",
-            false => "no SSH host keys on the disks: those that the head node kept are used",
-        });
+    let held = nii.secrets.as_ref().map_or(0, |secrets| secrets.ssh_host_keys.len());
+    if held > 0 {
+        watch.log(&format!(
+            "keeping {held} SSH host keys that the head node holds from an earlier attempt; the disks are not searched"
+        ));
         return Ok(false);
     }
-    escrow(machine, &salvage.host_keys).context("leaving the SSH host keys with the head node")?;
-    watch.log(&format!("keeping {} SSH host keys of the old system", salvage.host_keys.len()));
-    let changed = secrets.ssh_host_keys != salvage.host_keys;
-    secrets.ssh_host_keys = salvage.host_keys;
-    Ok(changed)
+    let targets = plan::targets(facts, &nii.storage, arming);
+    let salvage = machine.salvage(facts, &targets, arming, &mut watch);
+    let found = salvage.host_keys.len();
+    ensure!(
+        found > 0 || salvage.lost.is_empty() || session.is_none(),
+        "the SSH host keys of the old system cannot be kept: none were found, and the install would write what could not be \
+         searched: {}. Nothing was written; set `ssh_host_keys` of the document's [root] to `generate` if new keys will do",
+        salvage.lost.join("; ")
+    );
+    salvage.warnings.iter().for_each(|warning| tracker.warn(warning));
+    salvage.lost.iter().for_each(|lost| tracker.warn(&format!("not searched for host keys: {lost}")));
+    if found == 0 {
+        watch.log("no SSH host keys on the disks: new ones are made");
+        return Ok(false);
+    }
+    if let Some(session) = session {
+        errands::escrow(session, &salvage.host_keys, sleep, machine, &mut watch)
+            .context("leaving the SSH host keys with the head node")?;
+    }
+    watch.log(&format!("keeping {found} SSH host keys of the old system"));
+    nii.secrets.get_or_insert_default().ssh_host_keys = salvage.host_keys;
+    Ok(true)
 }

@@ -5,7 +5,7 @@ use nii::manifest::Manifest;
 use nii::secret::Secret;
 use nii::session::ErrorAnswer;
 use nii::v1::SshHostKey;
-use plan::{Facts, Op};
+use plan::{Facts, Op, Target};
 use thiserror::Error;
 use uuid::Uuid;
 
@@ -29,9 +29,9 @@ pub trait Machine {
         watch: &mut dyn Watch,
     ) -> anyhow::Result<Manifest>;
 
-    /// Reads what is worth keeping off the systems that are on the disks, without writing a bit. The disks of `facts`;
-    /// a root that an attempt of `arming` began is none. What could not be looked at is a warning.
-    fn salvage(&mut self, facts: &Facts, arming: Uuid, watch: &mut dyn Watch) -> Salvage;
+    /// Reads what is worth keeping off the systems that are on the disks, without writing a bit. The disks of `facts`, of
+    /// which the install goes to `targets`; what an attempt of `arming` made is no system.
+    fn salvage(&mut self, facts: &Facts, targets: &[Target], arming: Uuid, watch: &mut dyn Watch) -> Salvage;
 
     /// Makes one change.
     ///
@@ -51,8 +51,10 @@ pub trait Machine {
 pub struct Salvage {
     /// The SSH host keys of one old system; none if there is none.
     pub host_keys: Vec<SshHostKey>,
-    /// What could not be looked at, and where several systems were found, which one counts.
+    /// What could not be looked at and stays as it is, and where several systems were found, which one counts.
     pub warnings: Vec<String>,
+    /// What could not be looked at and is written by the install, each with its device.
+    pub lost: Vec<String>,
 }
 
 /// Whether an op did something.
@@ -70,6 +72,10 @@ pub trait Watch {
     fn progress(&mut self, done: u64, total: u64);
     /// A line of output of a program, or a remark.
     fn log(&mut self, line: &str);
+    /// Whether the run was given up, so that a program that runs must end.
+    fn is_stopped(&self) -> bool {
+        false
+    }
 }
 
 /// An op that failed.

@@ -6,7 +6,7 @@ use std::io;
 use anyhow::{Context, anyhow};
 use nii::digest::Digest;
 use nii::manifest::Manifest;
-use plan::{Facts, Op};
+use plan::{Facts, Op, Target};
 use uuid::Uuid;
 
 use crate::machine::{Applied, ApplyError, FetchError, Machine, Request, Salvage, Watch};
@@ -90,7 +90,13 @@ impl Machine for Recorder {
             .with_context(|| format!("no source has the image {digest}"))
     }
 
-    fn salvage(&mut self, _facts: &Facts, _arming: Uuid, _watch: &mut dyn Watch) -> Salvage {
+    fn salvage(
+        &mut self,
+        _facts: &Facts,
+        _targets: &[Target],
+        _arming: Uuid,
+        _watch: &mut dyn Watch,
+    ) -> Salvage {
         self.salvage.clone()
     }
 

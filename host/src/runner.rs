@@ -2,7 +2,9 @@
 //!
 //! It numbers and times the steps, tells the [`Tracker`]'s observers, and holds each step to its deadline. A step
 //! may hang in the kernel (a dead disk, a stuck mount), where no thread can be stopped: at the deadline a watchdog
-//! thread reports the failure and calls `overdue`, which ends the process with [`EXIT_OVERDUE`].
+//! thread gives the run up (no further op is begun, a program that runs is killed), reports the failure and calls `overdue`,
+//! which ends the process with [`EXIT_OVERDUE`] or holds the machine. An op that the kernel has may still go through, and
+//! is named in the report.
 
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant};
@@ -44,7 +46,8 @@ pub struct Part {
 /// Runs `steps` in order until one fails.
 ///
 /// `overdue` is called on the watchdog thread, once, after the observers were told of the failure: a program sends
-/// what is spooled and exits with [`EXIT_OVERDUE`]. If it returns (in tests), the run goes on waiting for the step.
+/// what is spooled and does not come back. If it does (in tests), the run ends as soon as the step does, and the step's own
+/// result counts no more.
 ///
 /// # Errors
 /// The report of the step that failed; the observers have been told.
@@ -77,12 +80,7 @@ pub fn run_part<C>(
         let deadline = tracker.begin(step.name, step.deadline);
         tracker.tell(&Note::Started { step: step.name, number, of, deadline });
         let began = Instant::now();
-        let result = watched(tracker, step.name, deadline, overdue, || (step.run)(context));
-        if let Err(error) = result {
-            let failure = tracker.failure(&error);
-            tracker.tell(&Note::Failed(&failure));
-            return Err(failure);
-        }
+        watched(tracker, step.name, deadline, overdue, || (step.run)(context))?;
         tracker.tell(&Note::Finished { step: step.name, number, of, took: began.elapsed() });
     }
     Ok(())
@@ -101,30 +99,38 @@ pub fn list<C>(steps: &[Step<C>]) -> String {
     rows.collect()
 }
 
-/// Runs `work` beside a watchdog thread.
-fn watched<T>(
+/// Runs `work` beside a watchdog thread; the failure was told, by the one or the other.
+fn watched(
     tracker: &Tracker,
     step: &str,
     deadline: Duration,
     overdue: &(dyn Fn(&Failure) + Sync),
-    work: impl FnOnce() -> T,
-) -> T {
+    work: impl FnOnce() -> anyhow::Result<()>,
+) -> Result<(), Failure> {
     std::thread::scope(|scope| {
         let (done, wait): (Sender<()>, _) = mpsc::channel();
-        scope.spawn(move || {
+        let watchdog = scope.spawn(move || {
             let timed_out = match deadline {
-                Duration::MAX => return,
+                Duration::MAX => false,
                 deadline => wait.recv_timeout(deadline) == Err(RecvTimeoutError::Timeout),
             };
-            if timed_out {
+            timed_out.then(|| {
                 let error = anyhow!("step {step} was not done after {} s, its deadline", deadline.as_secs());
-                let failure = tracker.failure(&error);
+                let failure = tracker.stop(&error);
                 tracker.tell_within(&Note::Failed(&failure), LAST_WORDS);
                 overdue(&failure);
-            }
+                failure
+            })
         });
         let result = work();
         drop(done);
-        result
+        match watchdog.join() {
+            Ok(Some(failure)) => Err(failure),
+            _ => result.map_err(|error| {
+                let failure = tracker.failure(&error);
+                tracker.tell(&Note::Failed(&failure));
+                failure
+            }),
+        }
     })
 }

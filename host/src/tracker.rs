@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use anyhow::anyhow;
 use nii::event::Failure;
 use plan::Op;
 
@@ -111,6 +112,20 @@ struct State {
     tail: VecDeque<String>,
     progress: Option<Meter>,
     deadlines: BTreeMap<String, u32>,
+    /// The run is given up.
+    stopped: bool,
+}
+
+impl State {
+    fn failure(&self, error: &anyhow::Error) -> Failure {
+        Failure {
+            step: self.step.clone(),
+            op: self.op.clone(),
+            cause: error.chain().map(ToString::to_string).collect(),
+            hint: hints::hint(error),
+            log_tail: self.tail.iter().cloned().collect(),
+        }
+    }
 }
 
 /// Rate and throttle of one op's progress.
@@ -147,10 +162,14 @@ impl Tracker {
     /// Applies one op and says whether its guard held.
     ///
     /// # Errors
-    /// The op's.
+    /// The op's; none is begun once the run was given up.
     pub fn apply_one(&self, machine: &mut dyn Machine, op: &Op) -> Result<Applied, ApplyError> {
         {
             let mut state = lock(&self.state);
+            if state.stopped {
+                let source = anyhow!("its step outlived its deadline: nothing more is changed");
+                return Err(ApplyError { op: op.to_string(), source });
+            }
             state.op = Some(op.to_string());
             state.progress = None;
         }
@@ -190,6 +209,14 @@ impl Tracker {
         false
     }
 
+    /// Gives the run up: from now on no op is begun, and a program that runs is ended. The report of the failure is made
+    /// under the same lock, and names the op that was begun before.
+    pub(crate) fn stop(&self, error: &anyhow::Error) -> Failure {
+        let mut state = lock(&self.state);
+        state.stopped = true;
+        state.failure(error)
+    }
+
     /// A step begins; its deadline.
     pub(crate) fn begin(&self, step: &str, deadline: Duration) -> Duration {
         let mut state = lock(&self.state);
@@ -201,14 +228,7 @@ impl Tracker {
 
     /// The report of a failure of the current step.
     pub fn failure(&self, error: &anyhow::Error) -> Failure {
-        let state = lock(&self.state);
-        Failure {
-            step: state.step.clone(),
-            op: state.op.clone(),
-            cause: error.chain().map(ToString::to_string).collect(),
-            hint: hints::hint(error),
-            log_tail: state.tail.iter().cloned().collect(),
-        }
+        lock(&self.state).failure(error)
     }
 
     fn remember(&self, line: &str) {
@@ -243,6 +263,10 @@ impl Watch for Tracker {
     fn log(&mut self, line: &str) {
         self.remember(line);
         self.tell(&Note::Log { line });
+    }
+
+    fn is_stopped(&self) -> bool {
+        lock(&self.state).stopped
     }
 }
 

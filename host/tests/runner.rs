@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
 
+mod support;
+
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
@@ -177,12 +179,61 @@ fn a_step_past_its_deadline_is_reported_while_it_hangs() {
         tell.lock().unwrap().send(failure.clone()).unwrap();
         RELEASED.store(true, Ordering::Release);
     };
-    runner::run(&steps, &mut context, &tracker, &overdue).unwrap();
+    let ended = runner::run(&steps, &mut context, &tracker, &overdue).unwrap_err();
     let failure = told.recv_timeout(Duration::from_secs(10)).unwrap();
-    assert_eq!(failure.step, "hang");
+    assert_eq!((failure.step.as_str(), &failure), ("hang", &ended), "a late success counts no more");
     assert!(failure.cause[0].contains("deadline"), "{failure:?}");
     assert_eq!(failure.log_tail, ["about to hang"]);
-    assert!(notes.take().contains(&"failed hang".to_owned()));
+    assert_eq!(notes.take().iter().filter(|note| *note == "failed hang").count(), 1);
+}
+
+/// Processes of this machine with `word` among their arguments.
+fn processes_with(word: &str) -> usize {
+    let entries = std::fs::read_dir("/proc").unwrap().flatten();
+    let lines = entries.filter_map(|entry| std::fs::read(entry.path().join("cmdline")).ok());
+    lines.filter(|line| line.split(|byte| *byte == 0).any(|argument| argument == word.as_bytes())).count()
+}
+
+#[test]
+fn an_overdue_program_is_ended_and_nothing_is_applied_after_it() {
+    const DEADLINE: Duration = Duration::from_secs(1);
+    struct Real {
+        machine: host::linux::Linux,
+        tracker: Tracker,
+        ops: Vec<Op>,
+    }
+    fn apply(context: &mut Real) -> anyhow::Result<()> {
+        // Whatever a step makes of an error: the next op is refused as well.
+        let first = context.tracker.apply(&mut context.machine, &context.ops[..1]);
+        let second = context.tracker.apply(&mut context.machine, &context.ops[1..]);
+        first.and(second).context("committing late")
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let late = folder.path().join("committed");
+    let word = format!("camphor-overdue-{}", std::process::id());
+    // The shell waits for a child of its own, as a script does.
+    let argv = ["sh", "-c", "sh -c 'sleep 300; true' \"$0\"; true", &word].map(String::from).to_vec();
+    let write = Act::WriteFile {
+        path: late.to_str().unwrap().trim_start_matches('/').into(),
+        content: plan::op::Content::Text("late".into()),
+        mode: 0o600,
+        uid: 0,
+        gid: 0,
+    };
+    let notes = Notes::default();
+    let tracker = Tracker::new(vec![Box::new(notes.clone())]);
+    let ops = vec![Op::new(Act::Run { argv }, "a test"), Op::new(write, "a test")];
+    let machine = support::machine(std::path::Path::new("/"));
+    let mut context = Real { machine, tracker: tracker.clone(), ops };
+    let step = |name| Step { name, about: "", deadline: DEADLINE, run: apply, when: |_: &Real| true };
+    let failure = runner::run(&[step("work"), step("next")], &mut context, &tracker, &|_| ()).unwrap_err();
+    assert_eq!((failure.step.as_str(), processes_with(&word)), ("work", 0), "{failure:?}");
+    assert!(failure.op.unwrap().starts_with("run in the new root: sh -c"));
+    assert!(!late.exists());
+    let told = notes.take();
+    let failures: Vec<&String> = told.iter().filter(|note| note.starts_with("failed")).collect();
+    assert_eq!(failures, ["failed work"]);
+    assert!(!told.iter().any(|note| note.contains("next") || note.starts_with("op write")), "{told:?}");
 }
 
 #[test]

@@ -1,5 +1,5 @@
-//! After a failure: the head node is told, the screen shown, and the machine held, or what else the NII wants. Nothing
-//! here comes back: what called us would go on.
+//! After a failure: the screen is shown, the head node told, and the machine held, or what else the NII wants. The screen
+//! comes first: a head node that does not answer takes its time. Nothing here comes back: what called us would go on.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use anyhow::{Error, anyhow};
 use host::Tracker;
-use host::console::Console;
+use host::console::policy::follow;
+use host::console::{Console, screen};
 use host::linux::power;
 use host::net::events::Reporter;
 use host::observers::policy;
@@ -17,29 +18,35 @@ use nii::v1::OnFailure;
 use crate::context::Ctx;
 use crate::logs;
 
-/// How long a failed node tries to tell the head node before it shows its screen.
+/// How long a failed node tries to tell the head node before it does what the NII wants.
 const REPORT: Duration = Duration::from_secs(10);
 
-/// Leaves anaconda's logs, sends what is spooled, and holds.
+/// Shows the screen, leaves anaconda's logs, sends what is spooled, and holds.
 pub fn after(failure: &Failure, ctx: &mut Ctx) -> ! {
+    let mut console = show(failure);
     logs::upload(ctx, Path::new(logs::FOLDER));
-    alone(failure, &ctx.reporter, policy(&ctx.policy))
+    ctx.reporter.flush(REPORT);
+    follow(failure, policy(&ctx.policy), &mut console, power::end)
 }
 
-/// Sends what is spooled, and holds.
+/// Shows the screen, sends what is spooled, and holds.
 pub fn alone(failure: &Failure, reporter: &Reporter, on_failure: OnFailure) -> ! {
+    let mut console = show(failure);
     reporter.flush(REPORT);
-    screen(failure, on_failure)
+    follow(failure, on_failure, &mut console, power::end)
 }
 
 /// Before there is a step, or a way to tell anybody.
 pub fn early(error: &Error) -> ! {
     let failure = Tracker::new(Vec::new()).failure(error);
-    screen(&Failure { step: "start".to_owned(), ..failure }, OnFailure::default())
+    let failure = Failure { step: "start".to_owned(), ..failure };
+    follow(&failure, OnFailure::default(), &mut show(&failure), power::end)
 }
 
-fn screen(failure: &Failure, on_failure: OnFailure) -> ! {
-    host::console::policy::obey(failure, on_failure, &mut Console::open(), power::end)
+fn show(failure: &Failure) -> Console {
+    let mut console = Console::open();
+    console.say(&screen::text(failure));
+    console
 }
 
 /// A panic is a failed step like any other.

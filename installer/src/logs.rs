@@ -1,9 +1,11 @@
 //! Anaconda's logs, without the node's secrets, for the head node.
 
 use std::fs;
+use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
+use host::FetchError;
 use host::net::errands;
 use nii::v1::Secrets;
 
@@ -18,15 +20,18 @@ const HIDDEN: &str = "(secret)";
 /// Shorter lines of a key are not its secret.
 const LINE: usize = 20;
 
-/// Uploads every log of `folder`. One that cannot be uploaded is a line on the console: the failure itself matters more.
+/// Uploads every log of `folder`. One that cannot be uploaded is a line on the console: the failure itself matters more. A head
+/// node that does not answer is not asked for the next.
 pub fn upload(ctx: &mut Ctx, folder: &Path) {
     let Some(session) = ctx.session.clone() else { return };
     let secrets = secrets(ctx);
     for path in logs(folder) {
         let sent = read(&path, &secrets)
             .and_then(|text| errands::log(&session, &name(&path), text.as_bytes(), &mut *ctx.machine));
-        if let Err(error) = sent {
-            ctx.tracker.warn(&format!("{error:#}"));
+        let Err(error) = sent else { continue };
+        ctx.tracker.warn(&format!("{error:#}"));
+        if matches!(error.downcast_ref(), Some(FetchError::Transport { .. })) {
+            return;
         }
     }
 }
@@ -56,14 +61,28 @@ fn name(path: &Path) -> String {
     name.chars().map(|c| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '_' }).collect()
 }
 
+/// The end of a log without secrets: whole lines, since half a secret would not be known for one.
 fn read(path: &Path, secrets: &[String]) -> Result<String> {
-    let bytes = fs::read(path).with_context(|| format!("reading {}", path.display()))?;
-    let end = &bytes[bytes.len().saturating_sub(errands::LOG_MAX)..];
-    let mut text = String::from_utf8_lossy(end).into_owned();
+    let bytes = end(path).with_context(|| format!("reading {}", path.display()))?;
+    let mut text = String::from_utf8_lossy(&bytes).into_owned();
     for secret in secrets {
         text = text.replace(secret, HIDDEN);
     }
     Ok(text)
+}
+
+/// The last lines of a file, as many as a log may have bytes; logs are in RAM, and a second whole copy may not fit.
+fn end(path: &Path) -> std::io::Result<Vec<u8>> {
+    let mut file = fs::File::open(path)?;
+    let from = file.metadata()?.len().saturating_sub(errands::LOG_MAX as u64);
+    file.seek(SeekFrom::Start(from))?;
+    let mut bytes = Vec::new();
+    file.take(errands::LOG_MAX as u64).read_to_end(&mut bytes)?;
+    if from > 0 {
+        let partial = bytes.iter().position(|byte| *byte == b'\n').map_or(bytes.len(), |at| at + 1);
+        bytes.drain(..partial);
+    }
+    Ok(bytes)
 }
 
 /// Every text that must not leave the node, the longest first: keys as a whole, and line by line.

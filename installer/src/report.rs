@@ -70,7 +70,9 @@ fn failure(reason: &Reason, log_tail: &[String]) -> Failure {
             format!("the script `{name}` failed"),
             "run it by hand in the shell: it is below /run/camphor/scripts",
         ),
-        Reason::Why(why) => (why.clone(), "this is what the kickstart's `%pre` found before anaconda looked at the disks"),
+        Reason::Why(why) => {
+            (why.clone(), "this is what the kickstart's `%pre` found before anaconda looked at the disks")
+        }
         Reason::Text(text) => (text.clone(), "look at the console's last lines, and at dracut's journal"),
     };
     Failure {

@@ -81,3 +81,30 @@ fn what_fails_holds_until_it_is_ended() {
         assert!(log.contains(wanted), "{wanted} is not in:\n{log}");
     }
 }
+
+/// A head node that does not answer takes its time: whoever looks at the console must not wait for it.
+#[test]
+fn the_screen_comes_before_anything_is_sent() {
+    let link = json!({
+        "session": {
+            "https": "https://127.0.0.1:1", "key": "k", "node": "n001", "mac": "52:54:00:00:00:01",
+            "arming": "00000000-0000-0000-0000-000000000007", "attempt": "00000000-0000-0000-0000-000000000008",
+        },
+        "kusu": null, "time": [1_800_000_000, 0],
+    });
+    let log = script(&format!(
+        r#"
+        mount -t tmpfs tmpfs /tmp
+        echo line > /tmp/anaconda.log
+        printf '%s' '{link}' > /run/camphor/link.json
+        timeout 60 "$installer" report failed --script site > /run/said 2>&1 &
+        pid=$!
+        until grep -q "uploading the log" /run/camphor/log 2> /dev/null; do kill -0 $pid; done
+        kill $pid
+        wait $pid && exit 1 || [ $? -ge 124 ]
+        cat /run/camphor/log
+        "#
+    ));
+    let place = |wanted: &str| log.find(wanted).unwrap_or_else(|| panic!("{wanted} is not in:\n{log}"));
+    assert!(place("camphor: FAILED at step anaconda") < place("uploading the log anaconda.log"), "{log}");
+}

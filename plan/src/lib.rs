@@ -10,6 +10,7 @@
 //! * [`kickstart`]: the kickstart of a package install.
 //! * [`profile()`]: the NII for the site's scripts.
 //! * [`journal`]: the marks that an install leaves on its disk while it is in progress.
+//! * [`targets()`]: the disks that an install goes to, and what of them it leaves alone.
 //! * [`leftovers()`]: disks that an earlier attempt wrote, and this one would not.
 //! * [`render`]: a plan for people.
 
@@ -32,6 +33,7 @@ mod preflight;
 pub mod profile;
 mod show;
 pub mod table;
+mod targets;
 mod units;
 
 pub use facts::Facts;
@@ -41,3 +43,4 @@ pub use leftovers::leftovers;
 pub use op::{Act, Op};
 pub use profile::profile;
 pub use show::render;
+pub use targets::{Target, targets};

@@ -133,6 +133,72 @@ fn entry(number: u32, label: &str, from_mib: u64, to_mib: u64) -> TableEntry {
     }
 }
 
+#[test]
+fn what_an_install_takes_of_its_disks() {
+    let mut case = preserving(kept_and_new());
+    let [target] = &plan::targets(&case.facts, &case.nii().storage, ARMING)[..] else { panic!("one disk") };
+    assert_eq!(target.disk, "/dev/vda");
+    assert_eq!(target.kept, [Uuid::from_u128(0x2001), Uuid::from_u128(0x2005)]);
+    // What it makes is what a second attempt finds.
+    let after = package::after(&case.facts, &prepare(&case).unwrap());
+    let there = after.disks[0].table.as_ref().unwrap();
+    let made = there.partitions.iter().filter(|entry| !target.kept.contains(&entry.guid));
+    assert_eq!(made.map(|entry| entry.guid).collect::<Vec<_>>(), target.made);
+    assert_eq!(target.made.len(), 4, "bios, root, swap, journal");
+    // A volume of a kept group that is made anew costs what was on it.
+    let storage = &mut case.nii["storage"];
+    storage["disks"][0]["partitions"][1]["type"] = json!("lvm");
+    storage["volume_groups"] = json!([{"name": "system", "devices": ["data"], "preserve": true}]);
+    storage["logical_volumes"] = json!([{"name": "root", "group": "system", "size_mib": 500}]);
+    storage["filesystems"] = json!([{"device": "system/root", "format": "xfs", "mount": "/"}]);
+    storage["disks"][0]["partitions"][2]["type"] = json!("linux");
+    let [target] = &plan::targets(&case.facts, &case.nii().storage, ARMING)[..] else { panic!("one disk") };
+    assert_eq!(target.kept, [Uuid::from_u128(0x2001)]);
+}
+
+/// The folders that `finish` labels, with these file systems beside the root.
+fn labelled(filesystems: &[(&str, bool)]) -> Vec<String> {
+    let mut case = preserving(kept_and_new());
+    let mut list = vec![json!({"device": "root", "format": "xfs", "mount": "/"})];
+    for ((mount, preserve), device) in filesystems.iter().zip(["data", "scratch"]) {
+        list.push(json!({"device": device, "format": "xfs", "mount": mount, "preserve": preserve}));
+        let partitions = case.nii["storage"]["disks"][0]["partitions"].as_array_mut().unwrap();
+        let partition = partitions.iter_mut().find(|p| p["label"] == device).unwrap();
+        if !preserve {
+            *partition = json!({"label": device, "size_mib": 100});
+        }
+    }
+    case.nii["storage"]["filesystems"] = json!(list);
+    let plan = finish(&case, &after_anaconda(&case)).unwrap();
+    let path = |op: &plan::Op| match &op.act {
+        Act::Run { argv } => argv.last().unwrap().clone(),
+        other => panic!("{other:?}"),
+    };
+    plan.ops("label").iter().map(path).collect()
+}
+
+#[test]
+fn what_is_kept_keeps_its_labels() {
+    const TOPS: [&str; 6] = ["/etc", "/root", "/home", "/opt", "/srv", "/var/lib/camphor"];
+    let with = |more: &'static str| [&TOPS[..], &[more]].concat();
+    assert_eq!(labelled(&[("/data", false)]), with("/data"));
+    assert_eq!(labelled(&[("/data", true)]), TOPS);
+    assert_eq!(labelled(&[("/home", true)]), ["/etc", "/root", "/opt", "/srv", "/var/lib/camphor"]);
+    // A new file system on a kept one is new; what is below a kept one is kept.
+    assert_eq!(
+        labelled(&[("/srv", true), ("/srv/new", false)]),
+        [&TOPS[..4], &TOPS[5..], &["/srv/new"]].concat()
+    );
+    assert_eq!(labelled(&[("/srv/old", true)]), TOPS, "setfiles does not cross into it");
+    // Camphor's own folder on a kept /var is its own all the same.
+    assert_eq!(labelled(&[("/var", true)]), TOPS);
+    // And on any other, exactly what it wrote.
+    assert_eq!(
+        labelled(&[("/root", true)]),
+        ["/etc", "/home", "/opt", "/srv", "/var/lib/camphor", "/root/.ssh", "/root/.ssh/authorized_keys"]
+    );
+}
+
 /// A disk of 8 GiB with `data` (number 5) from 3 to 4 GiB and `scratch` (number 1) from 6 to 7.
 fn preserving(partitions: Value) -> Case {
     let mut case = case();

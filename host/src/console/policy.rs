@@ -28,6 +28,11 @@ const COUNT_EVERY: Duration = Duration::from_secs(10);
 /// Shows the failure and does what the policy says.
 pub fn obey(failure: &Failure, policy: OnFailure, console: &mut Console, end: Ending) -> ! {
     console.say(&screen::text(failure));
+    follow(failure, policy, console, end)
+}
+
+/// Does what the policy says about a failure that was shown.
+pub fn follow(failure: &Failure, policy: OnFailure, console: &mut Console, end: Ending) -> ! {
     match policy {
         OnFailure::Reboot => countdown(console, end),
         OnFailure::Shell => shell::run(console, "the NII asks for a shell after a failure"),

@@ -38,7 +38,7 @@ use nii::secret::Secret;
 use nii::trust::Trust;
 use nii::v1::Format;
 use plan::op::{Content, Guard, NEW_ROOT, PartitionRef};
-use plan::{Act, Facts, Op};
+use plan::{Act, Facts, Op, Target};
 use uuid::Uuid;
 
 use self::disk::{record, swap, table};
@@ -290,9 +290,9 @@ impl Machine for Linux {
         unpack::manifest(Sources::new(self.http.clone(), sources), &self.keys, digest, watch)
     }
 
-    fn salvage(&mut self, facts: &Facts, arming: Uuid, watch: &mut dyn Watch) -> Salvage {
+    fn salvage(&mut self, facts: &Facts, targets: &[Target], arming: Uuid, watch: &mut dyn Watch) -> Salvage {
         let mut prepare = |format: &str| self.prepare(format, watch);
-        salvage::host_keys(&facts.disks, arming, &mut prepare)
+        salvage::host_keys(&facts.disks, targets, arming, &mut prepare)
     }
 
     fn apply(&mut self, op: &Op, watch: &mut dyn Watch) -> Result<Applied, ApplyError> {

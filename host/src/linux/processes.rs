@@ -1,7 +1,7 @@
 //! Running programs: mkfs and the like from the initrd, and what an image brings, in the new root.
 //!
-//! Each gets a clean environment, no standard input, and a process group of its own, and dies with the worker (so that
-//! a step's deadline ends it too). What it prints goes line by line to [`Watch::log`]; its last lines are in the error
+//! Each gets a clean environment, no standard input, and a process group of its own. The group is killed when the run is
+//! given up, and its leader dies with the worker. What it prints goes line by line to [`Watch::log`]; its last lines are in the error
 //! if it fails.
 
 use std::collections::VecDeque;
@@ -27,7 +27,7 @@ pub const PATH: [&str; 6] = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "
 const TAIL: usize = 40;
 /// How long output is waited for after a program's end, if a process that it left behind still holds the pipe.
 const GRACE: Duration = Duration::from_millis(500);
-/// How often a program's end is looked for where the kernel cannot tell of it.
+/// How often is looked whether the run was given up, and for a program's end where the kernel cannot tell of it.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// How long killed processes may take to be gone.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -108,7 +108,14 @@ fn execute(argv: &[String], root: Option<&Path>, watch: &mut dyn Watch) -> anyho
     let result = follow(&mut child, output, watch);
     // Whatever it left in the background would keep the root busy. Nothing left: that is fine.
     let _ = rustix::process::kill_process_group(group, Signal::KILL);
-    let (status, tail) = result?;
+    let (status, tail) = match result {
+        Ok(ended) => ended,
+        Err(error) => {
+            // It was killed, and is waited for so that no zombie stays.
+            let _ = child.wait();
+            return Err(error);
+        }
+    };
     if !status.success() {
         let lines = tail.into_iter().map(|line| format!("\n    {line}")).collect::<String>();
         bail!("it ended with {status}{lines}");
@@ -148,14 +155,11 @@ fn follow(
     let mut lines = Lines { output, partial: Vec::new(), tail: VecDeque::new() };
     let mut ended: Option<Instant> = None;
     loop {
-        let readable = wait(
-            &lines.output,
-            pidfd.as_ref().filter(|_| ended.is_none()),
-            match ended {
-                Some(at) => Some(GRACE.saturating_sub(at.elapsed())),
-                None => pidfd.is_none().then_some(LOOK_EVERY),
-            },
-        )?;
+        if watch.is_stopped() {
+            bail!("it was ended: its step outlived its deadline");
+        }
+        let patience = ended.map_or(LOOK_EVERY, |at| GRACE.saturating_sub(at.elapsed()));
+        let readable = wait(&lines.output, pidfd.as_ref().filter(|_| ended.is_none()), patience)?;
         match readable {
             Event::Output => {
                 if !lines.read(watch)? {
@@ -180,13 +184,12 @@ enum Event {
 }
 
 /// Waits for output first, then for the child's end, or for `patience`.
-fn wait(output: &PipeReader, child: Option<&OwnedFd>, patience: Option<Duration>) -> anyhow::Result<Event> {
+fn wait(output: &PipeReader, child: Option<&OwnedFd>, patience: Duration) -> anyhow::Result<Event> {
     let mut fds = vec![PollFd::new(output, PollFlags::IN)];
     fds.extend(child.map(|child| PollFd::new(child, PollFlags::IN)));
-    let timeout = patience
-        .map(|time| Timespec { tv_sec: time.as_secs() as i64, tv_nsec: i64::from(time.subsec_nanos()) });
+    let timeout = Timespec { tv_sec: patience.as_secs() as i64, tv_nsec: i64::from(patience.subsec_nanos()) };
     loop {
-        match rustix::event::poll(&mut fds, timeout.as_ref()) {
+        match rustix::event::poll(&mut fds, Some(&timeout)) {
             Ok(_) => break,
             Err(Errno::INTR) => {}
             Err(error) => return Err(error).context("waiting for its output"),

@@ -3,7 +3,6 @@
 
 use ::nii::event::Body;
 use anyhow::{Context as _, Result};
-use host::net::errands;
 use host::settle::{Planned, refused, settle};
 use host::{journal, keep};
 use plan::{Facts, Inputs, Plan, install, leftovers};
@@ -49,13 +48,8 @@ fn look(ctx: &mut Ctx) -> Result<Facts> {
 fn keep_host_keys(ctx: &mut Ctx, facts: &Facts) -> Result<bool> {
     let (tracker, sleep) = (ctx.tracker.clone(), ctx.sleep);
     let (arming, _) = ctx.ids()?;
-    let session = ctx.session.clone();
     let nii = ctx.nii.as_mut().context("there is no NII yet")?;
-    keep::host_keys(nii, facts, arming, &mut *ctx.machine, &tracker, |machine, keys| match &session {
-        Some(session) => errands::escrow(session, keys, sleep, machine, &mut tracker.clone()),
-        // An old Kusu head node keeps nothing for its nodes: a power cut loses them.
-        None => Ok(()),
-    })
+    keep::host_keys(nii, facts, arming, ctx.session.as_ref(), sleep, &mut *ctx.machine, &tracker)
 }
 
 /// Whether an earlier boot committed this very install.

@@ -23,7 +23,7 @@ use host::{
     Applied, ApplyError, FetchError, Machine, Note, Observer, Request, Salvage, Tracker, Watch, runner,
 };
 use plan::facts::{Disk, Facts, JournalRecord, Table, TableEntry};
-use plan::{Act, Op};
+use plan::{Act, Op, Target};
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
@@ -56,8 +56,8 @@ impl Machine for Shared {
     ) -> anyhow::Result<Manifest> {
         self.0.lock().unwrap().manifest(digest, sources, watch)
     }
-    fn salvage(&mut self, facts: &Facts, arming: Uuid, watch: &mut dyn Watch) -> Salvage {
-        self.0.lock().unwrap().salvage(facts, arming, watch)
+    fn salvage(&mut self, facts: &Facts, targets: &[Target], arming: Uuid, watch: &mut dyn Watch) -> Salvage {
+        self.0.lock().unwrap().salvage(facts, targets, arming, watch)
     }
     fn apply(&mut self, op: &Op, watch: &mut dyn Watch) -> Result<Applied, ApplyError> {
         self.0.lock().unwrap().apply(op, watch)

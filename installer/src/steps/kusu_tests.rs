@@ -19,7 +19,7 @@ use plan::facts::{Disk, Table, TableEntry};
 use plan::{Act, package};
 use uuid::Uuid;
 
-use super::tests::{Run, facts, run_alone};
+use super::tests::{Run, facts, run_alone, unsearched};
 use super::{FINISH, FINISH_PART, PREPARE, PREPARE_PART};
 
 const PACKAGE: &str = include_str!("../../../nii/fixtures/kusu/package.xml");
@@ -61,10 +61,14 @@ fn data_disk(like: &Disk) -> Disk {
 }
 
 fn prepare(server: &Server, allowed: &str) -> Run {
+    prepare_on(recorder(), server, allowed)
+}
+
+fn prepare_on(recorder: Recorder, server: &Server, allowed: &str) -> Run {
     let cmdline = format!("camphor.nii=kusu+{}/repos/nodeboot.cgi", server.url);
     let allowed = vec![allowed.to_owned()];
     let folder = tempfile::tempdir().unwrap();
-    run_alone(recorder(), (PREPARE, PREPARE_PART), folder, move |ctx| {
+    run_alone(recorder, (PREPARE, PREPARE_PART), folder, move |ctx| {
         ctx.options = Options::parse(&cmdline);
         ctx.trust.allow_kusu = allowed;
     })
@@ -87,6 +91,17 @@ fn a_package_node_installs_and_reports_in_kusus_way() {
     assert!(matches!(&second.ops.last().unwrap().act, Act::WriteJournal { record, .. } if record.committed));
     let last = server.requests().pop().unwrap();
     assert!(last.starts_with("/repos/nodeboot.cgi?state=Installed&boot=disk"), "{last}");
+}
+
+/// Its documents ask for `keep` always, and have no word for anything else.
+#[test]
+fn keys_that_cannot_be_searched_for_stop_no_node_of_kusus() {
+    let server = server(PACKAGE);
+    let mut recorder = recorder();
+    recorder.salvage = unsearched();
+    let run = prepare_on(recorder, &server, "127.0.0.1");
+    run.result.unwrap();
+    assert!(run.lines.iter().any(|line| line.contains("not searched for host keys: /dev/vda2")));
 }
 
 #[test]

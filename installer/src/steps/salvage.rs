@@ -2,20 +2,14 @@
 
 use anyhow::{Context as _, Result};
 use host::keep;
-use host::net::errands;
 
 use crate::context::Ctx;
 
 /// Runs the step.
 pub fn run(ctx: &mut Ctx) -> Result<()> {
-    let (tracker, sleep) = (ctx.tracker.clone(), ctx.sleep);
-    let (arming, session) = (ctx.ids()?.0, ctx.session.clone());
+    let (tracker, sleep, arming) = (ctx.tracker.clone(), ctx.sleep, ctx.ids()?.0);
     let facts = ctx.facts.as_ref().context("the machine was not looked at yet")?;
     let nii = ctx.nii.as_mut().context("there is no NII yet")?;
-    keep::host_keys(nii, facts, arming, &mut *ctx.machine, &tracker, |machine, keys| {
-        // An old Kusu head node keeps nothing for its nodes: a power cut loses them.
-        let Some(session) = &session else { return Ok(()) };
-        errands::escrow(session, keys, sleep, machine, &mut tracker.clone())
-    })?;
+    keep::host_keys(nii, facts, arming, ctx.session.as_ref(), sleep, &mut *ctx.machine, &tracker)?;
     ctx.state.keep_nii(nii)
 }

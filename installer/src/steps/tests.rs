@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ use ed25519_dalek::SigningKey;
 use host::cmdline::Options;
 use host::console::screen;
 use host::net::clock::Clock;
+use host::net::errands::LOG_MAX;
 use host::net::events::Reporter;
 use host::net::head::{Head, Session};
 use host::net::http::Exchange;
@@ -24,7 +26,7 @@ use host::observers::{Policy, Reports, Screen, policy};
 use host::recorder::Recorder;
 use host::{Applied, ApplyError, FetchError, Machine, Request, Salvage, Tracker, Watch, runner};
 use plan::facts::{Facts, JournalRecord};
-use plan::{Act, Op, journal, package};
+use plan::{Act, Op, Target, journal, package};
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
@@ -60,8 +62,8 @@ impl Machine for Shared {
     ) -> anyhow::Result<Manifest> {
         self.0.lock().unwrap().manifest(digest, from, watch)
     }
-    fn salvage(&mut self, facts: &Facts, arming: Uuid, watch: &mut dyn Watch) -> Salvage {
-        self.0.lock().unwrap().salvage(facts, arming, watch)
+    fn salvage(&mut self, facts: &Facts, targets: &[Target], arming: Uuid, watch: &mut dyn Watch) -> Salvage {
+        self.0.lock().unwrap().salvage(facts, targets, arming, watch)
     }
     fn apply(&mut self, op: &Op, watch: &mut dyn Watch) -> Result<Applied, ApplyError> {
         self.0.lock().unwrap().apply(op, watch)
@@ -73,13 +75,26 @@ impl Machine for Shared {
 
 /// The head node's side of the reports.
 #[derive(Default)]
-struct Inbox(Mutex<Vec<(u64, Body)>>);
+struct Inbox {
+    events: Mutex<Vec<(u64, Body)>>,
+    /// It does not answer so many times.
+    down: AtomicU32,
+    /// It takes no reports of this attempt any more.
+    refusing: AtomicBool,
+}
 
 impl Exchange for Inbox {
     fn exchange(&self, request: &Request) -> Result<Vec<u8>, FetchError> {
+        if self.down.try_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok() {
+            let source = anyhow::anyhow!("down");
+            return Err(FetchError::Transport { url: request.url.clone(), source });
+        }
+        if self.refusing.load(Ordering::SeqCst) {
+            return refused(request, 404);
+        }
         let batch: EventBatch = serde_json::from_slice(request.body.as_ref().unwrap()).unwrap();
         let through = batch.events.last().unwrap().seq;
-        let mut seen = self.0.lock().unwrap();
+        let mut seen = self.events.lock().unwrap();
         // As the head node does: another process may have sent some of them before.
         let last = seen.last().map_or(0, |(seq, _)| *seq);
         let new = batch.events.into_iter().filter(|event| event.seq > last);
@@ -166,7 +181,9 @@ fn answering(recorder: Recorder, document: String, escrowed: &Escrowed) -> Recor
     }
     let private = Secret::new("-----BEGIN\nplanted-private-key-material\n-----END\n");
     let old = SshHostKey { kind: "ed25519".into(), private, public: "ssh-ed25519 AAAA old".into() };
-    recorder.salvage.host_keys = vec![old];
+    if recorder.salvage == Salvage::default() {
+        recorder.salvage.host_keys = vec![old];
+    }
     recorder
 }
 
@@ -203,9 +220,15 @@ impl Start {
 
     /// The second process: what the first one left is there, and anaconda formatted the root.
     fn finish(self) -> Run {
+        self.finish_with(|_| ())
+    }
+
+    /// The same, once the head node became another.
+    fn finish_with(self, change: impl FnOnce(&Inbox)) -> Run {
         let document = self.document.clone();
         let first = Start { recorder: Recorder::new(facts()), document }.prepare();
         first.result.unwrap();
+        change(&first.inbox);
         let mut after = package::after(&facts(), first.ctx.plan.as_ref().unwrap());
         let entries = after.disks.iter_mut().flat_map(|d| &mut d.table).flat_map(|t| &mut t.partitions);
         for entry in entries.filter(|entry| entry.kind == journal::IN_PROGRESS) {
@@ -238,7 +261,7 @@ fn run(
     begin: impl FnOnce(&mut Ctx),
 ) -> Run {
     let machine = Shared(Arc::new(Mutex::new(recorder)));
-    let (before, lines) = (inbox.0.lock().unwrap().len(), Arc::new(Mutex::new(Vec::new())));
+    let (before, lines) = (inbox.events.lock().unwrap().len(), Arc::new(Mutex::new(Vec::new())));
     let state = State::in_folder(folder.path().join("state")).unwrap();
     let reporter = Reporter::shared(Uuid::from_u128(1), &state.events());
     let said = Arc::clone(&lines);
@@ -281,10 +304,10 @@ fn run(
     };
     begin(&mut ctx);
     let result = runner::run_part(steps, part, &mut ctx, &tracker, &|_| ());
-    if ctx.session.is_some() {
+    if ctx.session.is_some() && !inbox.refusing.load(Ordering::SeqCst) {
         assert!(ctx.reporter.flush(Duration::from_secs(10)));
     }
-    let events = inbox.0.lock().unwrap().clone();
+    let events = inbox.events.lock().unwrap().clone();
     assert!(events.is_sorted_by(|a, b| a.0 < b.0), "numbers are given once");
     let run = Run {
         result,
@@ -382,11 +405,45 @@ fn finish_takes_up_what_prepare_left_and_commits_last() {
     assert_eq!(started, (11..=17).collect::<Vec<_>>());
 }
 
+/// The NII with one value changed.
+fn document_with(pointer: &str, value: serde_json::Value) -> String {
+    let mut document: serde_json::Value = serde_json::from_str(&document()).unwrap();
+    let (parent, name) = pointer.rsplit_once('/').unwrap();
+    document.pointer_mut(parent).unwrap()[name] = value;
+    document.to_string()
+}
+
+fn anacondas_disks() -> String {
+    document_with("/storage/mode", "anaconda".into())
+}
+
+/// With a journal the next boot makes up for a lost report; without one it would install again.
+#[test]
+fn without_a_journal_an_install_is_done_only_when_the_head_node_knows() {
+    let refusing = |inbox: &Inbox| inbox.refusing.store(true, Ordering::SeqCst);
+    let journal = Start::new().finish_with(refusing);
+    journal.result.unwrap();
+    assert!(journal.lines.iter().any(|line| line.contains("could not be told")), "{:?}", journal.lines);
+    let none = Start { document: anacondas_disks(), ..Start::new() }.finish_with(refusing);
+    let failure = none.result.unwrap_err();
+    assert_eq!(failure.step, "report");
+    assert!(failure.cause.join("\n").contains("headnode boot local"), "{failure:?}");
+}
+
+#[test]
+fn a_report_that_is_everything_is_tried_until_it_is_there() {
+    let mut run = Start { document: anacondas_disks(), ..Start::new() }.finish();
+    run.inbox.down.store(3, Ordering::SeqCst);
+    run.ctx.reporter.report(Body::Installed { arming: ARMING, peak_kib: 0, image_bytes: 0 });
+    super::report::until_told(&mut run.ctx, Duration::from_millis(50)).unwrap();
+    assert_eq!((run.ctx.reporter.waiting().len(), run.inbox.down.load(Ordering::SeqCst)), (0, 0));
+    let last = run.inbox.events.lock().unwrap().pop().unwrap().1;
+    assert!(matches!(last, Body::Installed { .. }), "{last:?}");
+}
+
 #[test]
 fn where_anaconda_partitions_no_table_is_written() {
-    let mut document: serde_json::Value = serde_json::from_str(&document()).unwrap();
-    document["storage"]["mode"] = "anaconda".into();
-    let run = Start { document: document.to_string(), ..Start::new() }.prepare();
+    let run = Start { document: anacondas_disks(), ..Start::new() }.prepare();
     run.result.as_ref().unwrap();
     assert_eq!(run.ops.iter().find(is_table), None);
     assert!(!finished(&run).contains(&"partition".to_owned()));
@@ -457,6 +514,43 @@ fn host_keys_that_nobody_else_has_are_not_risked() {
     assert!(screen.contains("leaving the SSH host keys with the head node"), "{screen}");
 }
 
+/// What an earlier attempt wiped is nowhere else: neither lost for other keys, nor put in their place at the head node.
+#[test]
+fn host_keys_that_the_head_node_holds_win() {
+    let held = serde_json::json!([{
+        "type": "ed25519", "private": "-----BEGIN\nplanted-private-held\n-----END\n", "public": "ssh-ed25519 AAAA held",
+    }]);
+    let run = Start { document: document_with("/secrets/ssh_host_keys", held), ..Start::new() }.prepare();
+    run.result.as_ref().unwrap();
+    assert_eq!(run.escrowed, []);
+    let kept = run.ctx.state.nii().unwrap().unwrap().secrets.unwrap().ssh_host_keys;
+    assert_eq!(kept[0].public, "ssh-ed25519 AAAA held");
+    assert!(run.lines.iter().any(|line| line.contains("that the head node holds")), "{:?}", run.lines);
+}
+
+/// Keys on something that nobody could look at, on the disk that the install goes to.
+pub(super) fn unsearched() -> Salvage {
+    let lost = vec!["/dev/vda2 is a physical volume of LVM, which is not put together here".to_owned()];
+    Salvage { lost, ..Salvage::default() }
+}
+
+#[test]
+fn host_keys_that_cannot_be_searched_for_are_not_wiped() {
+    let mut recorder = Recorder::new(facts());
+    recorder.salvage = unsearched();
+    let screen = screen_of(Start { recorder, ..Start::new() });
+    assert!(
+        screen.contains("FAILED at step salvage") && screen.contains("/dev/vda2 is a physical"),
+        "{screen}"
+    );
+    assert!(screen.contains("set `ssh_host_keys` of the document's [root] to `generate`"), "{screen}");
+    let mut recorder = Recorder::new(facts());
+    recorder.salvage = unsearched();
+    let document = document_with("/root/ssh_host_keys", "generate".into());
+    let run = Start { recorder, document }.prepare();
+    run.result.unwrap();
+}
+
 #[test]
 fn what_does_not_fit_is_refused_with_everything_at_once() {
     let mut facts = facts();
@@ -515,6 +609,43 @@ fn logs_are_left_without_secrets() {
     assert_eq!(names, ["anaconda-tb-x_y", "anaconda.log"]);
     assert_eq!(sent[1].1, "rootpw (secret)\n(secret)\nBearer (secret)\nlast line\n");
     assert_eq!(logs::tail(&run.ctx, folder.path(), 1), ["last line"]);
+}
+
+/// A log that is cut begins with a whole line: half a secret would not be known for one.
+#[test]
+fn a_long_log_is_cut_between_lines() {
+    let run = Start::new().prepare();
+    let folder = tempfile::tempdir().unwrap();
+    let secret = "root:$6$salt$planted.password.hash:1::::::\n";
+    // The end that is kept begins within the first secret.
+    let rest = LOG_MAX - secret.find("planted").map(|at| secret.len() - at).unwrap();
+    let lines = rest / 100 - 1;
+    let last = "y".repeat(rest - 100 * lines - secret.len() - 1);
+    let text = format!("begin\n{secret}{}{last}\n{secret}", ("x".repeat(99) + "\n").repeat(lines));
+    assert!(text[text.len() - LOG_MAX..].starts_with("planted"));
+    state::write(&folder.path().join("anaconda.log"), text.as_bytes(), 0o600).unwrap();
+    let log = logs::tail(&run.ctx, folder.path(), usize::MAX).join("\n");
+    assert!(!log.contains("planted"), "{}", &log[..200]);
+    assert!(log.starts_with("xxx") && log.ends_with("root:(secret):1::::::"), "{}", &log[log.len() - 50..]);
+}
+
+#[test]
+fn a_head_node_that_does_not_answer_is_asked_for_one_log_only() {
+    let mut run = Start::new().prepare();
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["anaconda.log", "program.log", "storage.log"] {
+        state::write(&folder.path().join(name), b"line\n", 0o600).unwrap();
+    }
+    let upload = |run: &mut Run, recorder: Recorder| {
+        let machine = Shared(Arc::new(Mutex::new(recorder)));
+        run.ctx.machine = Box::new(machine.clone());
+        logs::upload(&mut run.ctx, folder.path());
+        let asked = machine.0.lock().unwrap().fetched.len();
+        asked
+    };
+    assert_eq!(upload(&mut run, Recorder::new(facts())), 1);
+    let refusing = Recorder::new(facts()).answering(HEAD, |request| refused(request, 413));
+    assert_eq!(upload(&mut run, refusing), 3, "one that is refused says nothing of the next");
 }
 
 #[test]

@@ -1,7 +1,9 @@
 //! What is done in the root that anaconda made, and the commit.
 
+use std::collections::BTreeSet;
+
 use nii::Finding;
-use nii::v1::{Device, Format, StorageMode};
+use nii::v1::{Device, Format, Storage, StorageMode};
 
 use super::{Inputs, scripts};
 use crate::configure::{accounts, file_with_mode, identity, run, selinux};
@@ -11,6 +13,9 @@ use crate::journal;
 use crate::op::{Act, Content, Guard, Op, PartitionRef};
 use crate::profile::{PATH, profile};
 
+/// Nobody else's, also on a file system that is kept.
+const OWN: &str = "/var/lib/camphor";
+
 /// The plan of what follows anaconda's own work: `configure`, `post-scripts`, `first-boot`, `label`, `commit`.
 ///
 /// # Errors
@@ -19,13 +24,14 @@ pub fn finish(inputs: &Inputs<'_>) -> Result<Plan, Vec<Finding>> {
     let mut findings = Vec::new();
     let out = &mut findings;
     let scripts = &inputs.nii.scripts;
-    let stages = vec![
+    let mut stages = vec![
         Stage { step: "configure", ops: configure(inputs, out) },
         Stage { step: "post-scripts", ops: scripts::post(scripts) },
         Stage { step: "first-boot", ops: scripts::first_boot(scripts) },
-        Stage { step: "label", ops: label(inputs) },
-        Stage { step: "commit", ops: commit(inputs, out) },
     ];
+    let label = label(inputs, &stages);
+    stages.push(Stage { step: "label", ops: label });
+    stages.push(Stage { step: "commit", ops: commit(inputs, out) });
     if findings.iter().any(Finding::is_error) {
         return Err(findings);
     }
@@ -48,27 +54,53 @@ fn configure(inputs: &Inputs<'_>, out: &mut Vec<Finding>) -> Vec<Op> {
     ops
 }
 
-/// What anaconda's own relabelling (post-scripts/80-setfilecons) leaves out, and what was written after it.
-fn label(inputs: &Inputs<'_>) -> Vec<Op> {
-    let contexts = format!("/{}", selinux::CONTEXTS);
-    let mut paths: Vec<String> =
-        ["/etc", "/root", "/home", "/opt", "/srv", "/var/lib/camphor"].map(str::to_owned).to_vec();
+/// What anaconda's own relabelling (post-scripts/80-setfilecons) leaves out, and what `written` put there after it. On a
+/// file system that is kept only the latter: its labels are the site's, and walking it may take hours.
+fn label(inputs: &Inputs<'_>, written: &[Stage]) -> Vec<Op> {
+    let storage = &inputs.nii.storage;
+    let mut paths = ["/etc", "/root", "/home", "/opt", "/srv", OWN].map(str::to_owned).to_vec();
     // Mount points of the site's own: anaconda knows of none.
     let known = ["/", "/boot", "/usr", "/var", "/tmp"];
-    let unix =
-        inputs.nii.storage.filesystems.iter().filter(|f| ![Format::Vfat, Format::Swap].contains(&f.format));
+    let unix = storage.filesystems.iter().filter(|f| ![Format::Vfat, Format::Swap].contains(&f.format));
     for mount in unix.filter_map(|f| f.mount.as_ref()) {
-        let below = |top: &&str| mount == *top || (*top != "/" && mount.starts_with(&format!("{top}/")));
-        if !known.iter().any(below) && !paths.contains(mount) {
+        let is_known = |top: &&str| mount == *top || (*top != "/" && is_below(mount, top));
+        if !known.iter().any(is_known) && !paths.contains(mount) {
             paths.push(mount.clone());
         }
     }
+    paths.retain(|path| path == OWN || !is_kept(storage, path));
+    let written = written.iter().flat_map(|stage| &stage.ops).filter_map(|op| target(&op.act));
+    let written: BTreeSet<String> = written.map(|path| format!("/{path}")).collect();
+    paths.extend(written.into_iter().filter(|path| is_kept(storage, path) && !is_below(path, OWN)));
+    let contexts = format!("/{}", selinux::CONTEXTS);
     let one = |path: &String| {
         let op =
             run(&["setfiles", "-F", &contexts, path], "files that were written need the policy's labels");
         op.when(Guard::has(selinux::CONTEXTS).and("sbin/setfiles").and(path.trim_start_matches('/')))
     };
     paths.iter().map(one).collect()
+}
+
+/// Whether a path is on a file system that is kept: that of the longest mount point above it. setfiles(8) does not cross
+/// into others.
+fn is_kept(storage: &Storage, path: &str) -> bool {
+    let mounted = storage.filesystems.iter().filter_map(|f| Some((f.mount.as_deref()?, f.preserve)));
+    let above = mounted.filter(|(mount, _)| path == *mount || is_below(path, mount));
+    above.max_by_key(|(mount, _)| mount.len()).is_some_and(|(_, preserve)| preserve)
+}
+
+/// Whether an absolute path is below a folder.
+fn is_below(path: &str, folder: &str) -> bool {
+    path.strip_prefix(folder.trim_end_matches('/')).is_some_and(|rest| rest.starts_with('/') && rest != "/")
+}
+
+/// The file or folder that an act makes in the root.
+fn target(act: &Act) -> Option<&str> {
+    match act {
+        Act::WriteFile { path, .. } | Act::Mkdir { path, .. } | Act::Symlink { path, .. } => Some(path),
+        Act::Deliver { to, .. } | Act::CopyFile { to, .. } => Some(to),
+        _ => None,
+    }
 }
 
 /// Everything is on the disk before anything says so; the record comes last, and is what counts.

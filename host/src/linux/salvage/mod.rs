@@ -2,14 +2,16 @@
 //!
 //! Each file system is mounted read-only, without replaying its log, on a device that is set read-only, in a mount
 //! namespace that ends with the look: not a bit is written, and nobody else sees it. What would need tools to be put
-//! together (LVM, md, LUKS) is named in a warning.
+//! together (LVM, md, LUKS) is named: it is a warning, or lost if the install writes it.
 
 mod look;
 mod signature;
 
 use std::path::{Path, PathBuf};
 
+use anyhow::bail;
 use nii::v1::SshHostKey;
+use plan::Target;
 use plan::facts::Disk;
 use uuid::Uuid;
 
@@ -19,22 +21,28 @@ use crate::machine::Salvage;
 pub use look::{Found, at};
 pub use signature::{Signature, of};
 
-/// The keys of one old system. With several, the one whose journal says that camphor made its root, else the one
-/// whose keys are the newest. Attempts of `arming` count as none: their keys are ours, and the head node has them.
-/// `prepare` loads what the kernel needs for a file system.
-pub fn host_keys(disks: &[Disk], arming: Uuid, prepare: &mut dyn FnMut(&str)) -> Salvage {
+/// The keys of one old system: with several, one on a disk of `targets` before others, then one whose journal says that
+/// camphor made its root, then the one whose keys are the newest. What attempts of `arming` made is none: its keys are ours.
+/// A removable disk that is no target is somebody's stick, and is left alone. `prepare` loads what the kernel needs for a
+/// file system.
+pub fn host_keys(disks: &[Disk], targets: &[Target], arming: Uuid, prepare: &mut dyn FnMut(&str)) -> Salvage {
     let mut salvage = Salvage::default();
     let mut found: Vec<Old> = Vec::new();
     for disk in disks {
+        let target = targets.iter().find(|target| target.disk == disk.path);
+        if target.is_none() && disk.removable {
+            continue;
+        }
         if !disk.in_use.is_empty() {
             let users = disk.in_use.join(", ");
             salvage.warnings.push(format!("{} is in use by {users}: not searched for host keys", disk.path));
             continue;
         }
-        for device in devices(disk, arming) {
-            match search(&device, prepare) {
-                Ok(Some(keys)) => found.push(Old { own: device.own, path: device.path, keys }),
+        for device in devices(disk, target, arming) {
+            match search(&device.path, prepare) {
+                Ok(Some(keys)) => found.push(Old { device, keys }),
                 Ok(None) => {}
+                Err(error) if device.lost => salvage.lost.push(format!("{error:#}")),
                 Err(error) => salvage.warnings.push(format!("searching for host keys: {error:#}")),
             }
         }
@@ -45,69 +53,72 @@ pub fn host_keys(disks: &[Disk], arming: Uuid, prepare: &mut dyn FnMut(&str)) ->
 /// A device that may hold an old root.
 struct Candidate {
     path: PathBuf,
+    /// It is on a disk that the install goes to.
+    targeted: bool,
+    /// The install writes it.
+    lost: bool,
     /// A journal says that it is the root of a camphor install.
     own: bool,
 }
 
 /// An old system.
 struct Old {
-    path: PathBuf,
-    own: bool,
+    device: Candidate,
     keys: Found,
 }
 
 /// The partitions of a disk as the kernel has them, or the disk itself if it has none.
-fn devices(disk: &Disk, arming: Uuid) -> Vec<Candidate> {
+fn devices(disk: &Disk, target: Option<&Target>, arming: Uuid) -> Vec<Candidate> {
     let path = Path::new(&disk.path);
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let known = partitions::known(Path::new("/sys"), &name).unwrap_or_default();
+    let targeted = target.is_some();
     if known.is_empty() {
-        return vec![Candidate { path: path.to_owned(), own: false }];
+        return vec![Candidate { path: path.to_owned(), targeted, lost: targeted, own: false }];
     }
     let entries = disk.table.as_ref().map_or(&[][..], |table| &table.partitions);
     let candidate = |partition: partitions::Known| {
         let entry = entries.iter().find(|entry| entry.number == partition.number);
+        let is_of = |guids: fn(&Target) -> &Vec<Uuid>| {
+            target.zip(entry).is_some_and(|(target, entry)| guids(target).contains(&entry.guid))
+        };
         let record = disk.journal.as_ref().filter(|record| entry.is_some_and(|e| e.guid == record.root));
         let begun = entry.is_some_and(|entry| entry.kind == plan::journal::IN_PROGRESS)
-            || record.is_some_and(|record| record.arming == arming);
+            || record.is_some_and(|record| record.arming == arming)
+            || is_of(|target| &target.made);
         let path = path.with_file_name(&partition.name);
-        (!begun).then_some(Candidate { path, own: record.is_some() })
+        let lost = targeted && !is_of(|target| &target.kept);
+        (!begun).then_some(Candidate { path, targeted, lost, own: record.is_some() })
     };
     known.into_iter().filter_map(candidate).collect()
 }
 
-fn search(device: &Candidate, prepare: &mut dyn FnMut(&str)) -> anyhow::Result<Option<Found>> {
-    match of(&device.path)? {
+fn search(device: &Path, prepare: &mut dyn FnMut(&str)) -> anyhow::Result<Option<Found>> {
+    match of(device)? {
         Signature::Filesystem(format) => {
             prepare(format);
-            at(&device.path, format)
+            at(device, format)
         }
-        Signature::Needs(what) => {
-            anyhow::bail!(
-                "{} is {what}, which is not put together here: its keys are not kept",
-                device.path.display()
-            )
-        }
+        Signature::Needs(what) => bail!("{} is {what}, which is not put together here", device.display()),
         Signature::Other => Ok(None),
     }
 }
 
 fn choose(mut found: Vec<Old>, mut salvage: Salvage) -> Salvage {
-    found.sort_by_key(|old| (old.own, old.keys.modified));
+    found.sort_by_key(|old| (old.device.targeted, old.device.own, old.keys.modified));
     let Some(best) = found.pop() else { return salvage };
-    let others: Vec<String> = found
-        .iter()
-        .filter(|old| public(&old.keys.keys) != public(&best.keys.keys))
-        .map(|old| old.path.display().to_string())
-        .collect();
-    if !others.is_empty() {
-        let message = format!(
-            "host keys are on {} and on {}: those of {} are kept, for they are the newest",
-            others.join(", "),
-            best.path.display(),
-            best.path.display()
-        );
-        salvage.warnings.push(message);
+    found.retain(|old| public(&old.keys.keys) != public(&best.keys.keys));
+    if let Some(next) = found.last() {
+        let why = match &next.device {
+            next if next.targeted != best.device.targeted => "for the install goes to its disk",
+            next if next.own != best.device.own => "for camphor made its root",
+            _ => "for they are the newest",
+        };
+        let others: Vec<String> = found.iter().map(|old| old.device.path.display().to_string()).collect();
+        let (others, best) = (others.join(", "), best.device.path.display());
+        salvage
+            .warnings
+            .push(format!("host keys are on {others} and on {best}: those of {best} are kept, {why}"));
     }
     salvage.host_keys = best.keys.keys;
     salvage
@@ -123,20 +134,39 @@ mod tests {
 
     use super::*;
 
-    fn old(path: &str, own: bool, modified: i64, public: &str) -> Old {
+    fn old(path: &str, (targeted, own): (bool, bool), modified: i64, public: &str) -> Old {
         let key = SshHostKey { kind: "rsa".into(), private: Secret::new("x"), public: public.into() };
-        Old { path: path.into(), own, keys: Found { keys: vec![key], modified } }
+        let device = Candidate { path: path.into(), targeted, lost: targeted, own };
+        Old { device, keys: Found { keys: vec![key], modified } }
+    }
+
+    /// Which of two wins, and what is said about it.
+    fn chosen(a: ((bool, bool), i64), b: ((bool, bool), i64)) -> (String, String) {
+        let found = vec![old("/dev/a", a.0, a.1, "a"), old("/dev/b", b.0, b.1, "b")];
+        let salvage = choose(found, Salvage::default());
+        (salvage.host_keys[0].public.clone(), salvage.warnings.concat())
     }
 
     #[test]
-    fn our_own_root_wins_and_then_the_newest() {
-        let chosen = |found| choose(found, Salvage::default());
-        let salvage = chosen(vec![old("/dev/a", false, 9, "new"), old("/dev/b", true, 1, "own")]);
-        assert_eq!(salvage.host_keys[0].public, "own");
-        assert!(salvage.warnings[0].contains("/dev/a and on /dev/b"), "{:?}", salvage.warnings);
-        let salvage = chosen(vec![old("/dev/a", false, 9, "new"), old("/dev/b", false, 1, "old")]);
-        assert_eq!(salvage.host_keys[0].public, "new");
-        let salvage = chosen(vec![old("/dev/a", false, 9, "same"), old("/dev/b", false, 1, "same")]);
+    fn the_target_wins_and_then_our_own_root_and_then_the_newest() {
+        const PLAIN: (bool, bool) = (false, false);
+        let (key, why) = chosen((PLAIN, 9), ((true, false), 1));
+        assert!(
+            key == "b" && why.ends_with("those of /dev/b are kept, for the install goes to its disk"),
+            "{why}"
+        );
+        let (key, why) = chosen(((false, true), 9), ((true, false), 1));
+        assert!(key == "b" && why.ends_with("for the install goes to its disk"), "{why}");
+        let (key, why) = chosen((PLAIN, 9), ((false, true), 1));
+        assert!(key == "b" && why.ends_with("for camphor made its root"), "{why}");
+        let (key, why) = chosen((PLAIN, 9), (PLAIN, 1));
+        assert!(
+            key == "a"
+                && why
+                    == "host keys are on /dev/b and on /dev/a: those of /dev/a are kept, for they are the newest"
+        );
+        let mirror = vec![old("/dev/a", PLAIN, 9, "same"), old("/dev/b", PLAIN, 1, "same")];
+        let salvage = choose(mirror, Salvage::default());
         assert_eq!((salvage.warnings.len(), salvage.host_keys.len()), (0, 1), "a mirror's halves");
     }
 }

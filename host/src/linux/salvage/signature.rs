@@ -30,7 +30,7 @@ pub fn of(path: &Path) -> anyhow::Result<Signature> {
     let mut device = Device::read_only(path)?;
     let length = device.size().min(START) & !4095;
     let start = device.read(0, length as usize).with_context(|| format!("reading {}", path.display()))?;
-    if start.get(..4) == Some(MD) || start.get(4096..4100) == Some(MD) || md_at_end(&mut device)? {
+    if start.get(..4) == Some(MD) || start.get(4096..4100) == Some(MD) || md_at_end(&mut device, path)? {
         return Ok(Signature::Needs("a member of a RAID array (md)"));
     }
     Ok(at_start(&start))
@@ -57,11 +57,12 @@ fn at_start(start: &[u8]) -> Signature {
 
 /// Metadata 1.0 (8 KiB before the end, on a multiple of 4 KiB) and 0.90 (the last whole 64 KiB but one): the start of
 /// such a member looks like the file system itself.
-fn md_at_end(device: &mut Device) -> anyhow::Result<bool> {
+fn md_at_end(device: &mut Device, path: &Path) -> anyhow::Result<bool> {
     let size = device.size();
     let places = [size.checked_sub(8 << 10).map(|at| at & !4095), (size & !0xffff).checked_sub(64 << 10)];
     for place in places.into_iter().flatten() {
-        let block = device.read(place, 4096).context("reading its end")?;
+        let block =
+            device.read(place, 4096).with_context(|| format!("reading the end of {}", path.display()))?;
         if block.starts_with(MD) {
             return Ok(true);
         }
