@@ -1,0 +1,487 @@
+//! addhost with real DHCP clients: a network namespace with a bridge, and behind it one with a veth for each machine, on
+//! which busybox's udhcpc asks (needs root).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::Ipv4Addr;
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::head::{DISKED, Head, kill, wait_for};
+
+const DEADLINE: Duration = Duration::from_secs(60);
+const MACHINES: usize = 50;
+
+static NEXT: AtomicU32 = AtomicU32::new(0);
+
+/// Two namespaces: the head node's with `br0`, and the machines' with an interface `m1`, `m2`, … each. Gone when dropped,
+/// with what runs in them.
+struct Lab {
+    head: String,
+    machines: String,
+    clients: Vec<Child>,
+}
+
+impl Lab {
+    fn new(machines: usize) -> Self {
+        let name = format!("camphor-ah-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        let lab = Self { head: format!("{name}-h"), machines: format!("{name}-m"), clients: Vec::new() };
+        ip(&format!("netns add {}\nnetns add {}\n", lab.head, lab.machines), &[]);
+        let mut wires = String::from("link set lo up\nlink add br0 type bridge forward_delay 0\n");
+        wires += "addr add 10.1.0.1/24 dev br0\nlink set br0 up\n";
+        for machine in 1..=machines {
+            let peer = format!("peer name m{machine} address {} netns {}", mac(machine), lab.machines);
+            wires += &format!("link add v{machine} type veth {peer}\nlink set v{machine} master br0 up\n");
+        }
+        ip(&wires, &["-n", &lab.head]);
+        let up: String = (1..=machines).map(|machine| format!("link set m{machine} up\n")).collect();
+        ip(&format!("link set lo up\n{up}"), &["-n", &lab.machines]);
+        lab
+    }
+
+    fn inside(&self, namespace: &str, program: &str) -> Command {
+        let mut command = Command::new("ip");
+        command.args(["netns", "exec", namespace, program]);
+        command
+    }
+
+    /// `headnode`, where the bridge is.
+    fn headnode(&self, head: &Head, args: &[&str]) -> Command {
+        let mut command = self.inside(&self.head, env!("CARGO_BIN_EXE_headnode"));
+        command.arg("--data-dir").arg(head.data()).args(args);
+        command
+    }
+
+    /// A machine asks for an address until it gets one, as its firmware would.
+    fn switch_on(&mut self, machine: usize) {
+        let mut command = self.inside(&self.machines, "busybox");
+        let interface = format!("m{machine}");
+        command.args(["udhcpc", "-f", "-q", "-i", &interface, "-s", "/bin/true", "-t", "3", "-T", "1", "-A", "1"]);
+        command.args(["-V", "PXEClient:Arch:00007:UNDI:003016", "-x", "0x5d:0007", "-x"]);
+        command.arg(format!("0x61:00{machine:032x}"));
+        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        self.clients.push(child);
+    }
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        for client in &mut self.clients {
+            let _ = client.kill();
+            let _ = client.wait();
+        }
+        for namespace in [&self.head, &self.machines] {
+            let pids = Command::new("ip").args(["netns", "pids", namespace]).output().unwrap();
+            for pid in String::from_utf8_lossy(&pids.stdout).lines() {
+                let _ = Command::new("kill").args(["-KILL", pid]).status();
+            }
+            let _ = Command::new("ip").args(["netns", "del", namespace]).status();
+        }
+    }
+}
+
+/// All of a batch, or a panic.
+fn ip(lines: &str, args: &[&str]) {
+    let mut child =
+        Command::new("ip").args(args).args(["-batch", "-"]).stdin(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(lines.as_bytes()).unwrap();
+    assert!(child.wait().unwrap().success(), "{lines}");
+}
+
+fn mac(machine: usize) -> String {
+    format!("52:54:00:aa:00:{machine:02x}")
+}
+
+/// A head node on `br0` with the group `compute`.
+fn furnished(dhcp: &str) -> Head {
+    let head = Head::with_ports(8080, 8443);
+    let network = ["--interface", "br0", "--subnet", "10.1.0.0/24", "--address", "10.1.0.1"];
+    let more = ["--range", "10.1.0.100-10.1.0.200", "--dhcp", dhcp];
+    head.ok(&[&["network", "add", "prov"][..], &network, &more].concat());
+    head.furnish();
+    let text = format!("{DISKED}\n[addhost]\nnames = \"compute-#RR-#NN\"\naddresses = \"10.1.0.11-10.1.0.99\"\n");
+    head.ok(&["group", "add", "compute", "--file", &head.file("compute.toml", &text)]);
+    head
+}
+
+/// A running addhost. Killed when dropped.
+struct Addhost {
+    child: Child,
+    lines: Receiver<String>,
+    said: Vec<String>,
+}
+
+impl Addhost {
+    fn start(lab: &Lab, head: &Head, args: &[&str]) -> Self {
+        let mut command = lab.headnode(head, &["addhost", "--interface", "br0"]);
+        command.args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::inherit());
+        let mut child = command.spawn().unwrap();
+        let (sender, lines) = channel();
+        let out = BufReader::new(child.stdout.take().unwrap());
+        std::thread::spawn(move || {
+            for line in out.lines() {
+                let Ok(line) = line else { return };
+                if sender.send(line).is_err() {
+                    return;
+                }
+            }
+        });
+        Self { child, lines, said: Vec::new() }
+    }
+
+    /// Waits for a line that begins so.
+    fn wait_for(&mut self, start: &str) -> String {
+        let end = Instant::now() + DEADLINE;
+        loop {
+            let rest = end.saturating_duration_since(Instant::now());
+            let line = self.lines.recv_timeout(rest);
+            let line = line.unwrap_or_else(|error| panic!("waiting for `{start}`: {error}: {:#?}", self.said));
+            self.said.push(line.clone());
+            if line.starts_with(start) {
+                return line;
+            }
+        }
+    }
+
+    fn answer(&mut self, line: &str) {
+        writeln!(self.child.stdin.as_mut().unwrap(), "{line}").unwrap();
+    }
+
+    /// What it said to its end, which must come by itself.
+    fn ended(mut self) -> Vec<String> {
+        drop(self.child.stdin.take());
+        self.drain();
+        assert!(self.child.wait().unwrap().success(), "{:#?}", self.said);
+        std::mem::take(&mut self.said)
+    }
+
+    fn drain(&mut self) {
+        loop {
+            match self.lines.recv_timeout(DEADLINE) {
+                Ok(line) => self.said.push(line),
+                Err(RecvTimeoutError::Disconnected) => return,
+                Err(RecvTimeoutError::Timeout) => panic!("it does not end: {:#?}", self.said),
+            }
+        }
+    }
+
+    /// kill -9; what it had said.
+    fn kill(mut self) -> Vec<String> {
+        kill("-KILL", self.child.id());
+        self.drain();
+        self.child.wait().unwrap();
+        std::mem::take(&mut self.said)
+    }
+}
+
+impl Drop for Addhost {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// MAC → name and address.
+type Nodes = BTreeMap<String, (String, String)>;
+
+fn nodes(head: &Head) -> Nodes {
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    let list = head.json(&["node", "list"]);
+    let node = |node: &Value| (text(&node["mac"]), (text(&node["name"]), text(&node["address"])));
+    list.as_array().unwrap().iter().map(node).collect()
+}
+
+/// What was acknowledged.
+fn added(said: &[String]) -> Nodes {
+    let words = |line: &String| -> Option<(String, (String, String))> {
+        let [name, mac, address] = line.strip_prefix("added ")?.split(' ').collect::<Vec<_>>()[..] else { return None };
+        Some((mac.into(), (name.into(), address.into())))
+    };
+    said.iter().filter_map(words).collect()
+}
+
+/// Every machine once, with the lowest names and addresses, in whatever order.
+fn assert_complete(nodes: &Nodes) {
+    let macs: BTreeSet<String> = nodes.keys().cloned().collect();
+    assert_eq!(macs, (1..=MACHINES).map(mac).collect());
+    let names: BTreeSet<&str> = nodes.values().map(|(name, _)| name.as_str()).collect();
+    let expected: Vec<String> = (0..MACHINES).map(|rank| format!("compute-00-{rank:02}")).collect();
+    assert_eq!(names, expected.iter().map(String::as_str).collect());
+    let addresses: BTreeSet<Ipv4Addr> = nodes.values().map(|(_, address)| address.parse().unwrap()).collect();
+    assert_eq!(addresses, (11..).take(MACHINES).map(|host| Ipv4Addr::new(10, 1, 0, host)).collect());
+}
+
+/// Beside a real dnsmasq, which gives all of them leases; plugins hear of each once.
+#[test]
+fn addhost_finds_fifty_machines_in_one_go() {
+    let mut lab = Lab::new(MACHINES);
+    let mut head = furnished("managed");
+    head.serve_by(lab.headnode(&head, &["serve"]));
+    let heard = head.path("heard");
+    plugin(&head, &format!("#!/bin/sh\n{{ echo \"$1\"; cat; echo; }} >> {}\n", heard.display()));
+    let mut addhost = Addhost::start(&lab, &head, &["--group", "compute", "--batch", "--count", "50"]);
+    addhost.wait_for("listening on br0");
+    (1..=MACHINES).for_each(|machine| lab.switch_on(machine));
+    let said = addhost.ended();
+    assert!(said.contains(&"finished: 50 nodes added".to_owned()), "{said:#?}");
+    let about = "UEFI x86-64, PXEClient, 01000000-0000-0000-0000-000000000000";
+    let nodes = nodes(&head);
+    assert!(said.iter().any(|line| line.starts_with("heard 52:54:00:aa:00:01 (UEFI x86-64, PXEClient, ")), "{about} {said:#?}");
+    assert_eq!(nodes, added(&said));
+    assert_complete(&nodes);
+    let states = head.json(&["status"]);
+    assert!(states.as_array().unwrap().iter().filter(|node| node["node"] != Value::Null).all(|node| node["state"] == "armed"));
+    let heard = std::fs::read_to_string(heard).unwrap();
+    for (name, _) in nodes.values() {
+        assert!(heard.contains(&format!("\"{name}\"")), "{name} {heard}");
+    }
+    assert_eq!(heard.lines().filter(|line| *line == "finished").count(), 1, "{heard}");
+    wait_for("dnsmasq's reservations", || {
+        std::fs::read_to_string(head.data().join("run/hosts")).unwrap().lines().count() == MACHINES
+    });
+}
+
+fn plugin(head: &Head, text: &str) {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = head.data().join("plugins.d");
+    std::fs::create_dir_all(&folder).unwrap();
+    let path = folder.join("10-hear");
+    std::fs::write(&path, text).unwrap();
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+/// kill -9 at random moments, beside no DHCP server at all: the machines never stop to ask.
+#[test]
+fn addhost_survives_fifty_kills() {
+    let mut lab = Lab::new(MACHINES);
+    let head = furnished("external");
+    (1..=MACHINES).for_each(|machine| lab.switch_on(machine));
+    let (mut kills, mut acknowledged, mut random) = (0, Nodes::new(), Random::new());
+    while kills < 50 {
+        let mut addhost = Addhost::start(&lab, &head, &["--group", "compute", "--batch"]);
+        addhost.wait_for("listening on");
+        // A random number of nodes, then a random moment; or only the moment, where nobody new comes.
+        for _ in 0..random.below(3) {
+            if acknowledged.len() + added(&addhost.said).len() < MACHINES {
+                addhost.wait_for("added ");
+            }
+        }
+        let moment = Duration::from_millis(random.below(60));
+        if let Ok(line) = addhost.lines.recv_timeout(moment) {
+            addhost.said.push(line);
+        }
+        acknowledged.extend(added(&addhost.kill()));
+        kills += 1;
+        let stored = nodes(&head);
+        for (mac, node) in &acknowledged {
+            assert_eq!(stored.get(mac), Some(node), "{mac} was acknowledged, after {kills} kills");
+        }
+        // What was stored and not yet said is no loss.
+        acknowledged = stored;
+        if acknowledged.len() == MACHINES {
+            let gone: Vec<String> = acknowledged.values().take(25).map(|(name, _)| name.clone()).collect();
+            let gone: Vec<&str> = gone.iter().map(String::as_str).collect();
+            head.ok(&[&["--yes", "node", "rm"][..], &gone].concat());
+            acknowledged = nodes(&head);
+        }
+    }
+    let left = MACHINES - acknowledged.len();
+    if left > 0 {
+        let count = left.to_string();
+        let addhost = Addhost::start(&lab, &head, &["--group", "compute", "--batch", "--count", &count]);
+        addhost.ended();
+    }
+    assert_complete(&nodes(&head));
+    let log = head.json(&["events", "--limit", "10000"]);
+    let armed = log.as_array().unwrap().iter().filter(|line| line["body"]["to"] == "armed").count();
+    assert!(armed >= MACHINES, "each was armed: {armed}");
+}
+
+/// Random numbers of no quality, other ones in each run; the seed is printed for who wants the same again.
+struct Random(u64);
+
+impl Random {
+    fn new() -> Self {
+        let seed = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_nanos() as u64 | 1;
+        println!("seed {seed}");
+        Self(seed)
+    }
+
+    /// Xorshift (Marsaglia 2003).
+    fn below(&mut self, limit: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % limit
+    }
+}
+
+#[test]
+fn addhost_asks_about_each_machine() {
+    let mut lab = Lab::new(4);
+    let head = furnished("external");
+    // Whoever answers to an address keeps it.
+    ip("addr add 10.1.0.11/24 dev m4\n", &["-n", &lab.machines]);
+    head.ok(&["host", "add", "compute-00-00", "--ip", "10.1.0.12"]);
+    let mut addhost = Addhost::start(&lab, &head, &["--group", "compute"]);
+    addhost.wait_for("listening on");
+    lab.switch_on(1);
+    addhost.wait_for("heard 52:54:00:aa:00:01");
+    addhost.answer("y");
+    assert_eq!(addhost.wait_for("added "), "added compute-00-01 52:54:00:aa:00:01 10.1.0.13");
+    lab.switch_on(2);
+    addhost.wait_for("heard 52:54:00:aa:00:02");
+    for answer in ["e", "compute-00-00", "login1", "10.1.0.11", "10.1.0.13", "10.1.0.40", "y"] {
+        addhost.answer(answer);
+    }
+    addhost.wait_for("the name compute-00-00 is taken");
+    addhost.wait_for("52:54:00:aa:00:04 answers to 10.1.0.11");
+    addhost.wait_for("the address 10.1.0.13 is taken");
+    assert_eq!(addhost.wait_for("added "), "added login1 52:54:00:aa:00:02 10.1.0.40");
+    lab.switch_on(3);
+    addhost.wait_for("heard 52:54:00:aa:00:03");
+    addhost.answer("n");
+    addhost.answer("q");
+    addhost.wait_for("finished: 2 nodes added");
+    addhost.ended();
+    assert_eq!(nodes(&head).len(), 2);
+}
+
+#[test]
+fn addhost_ends_cleanly_on_ctrl_c() {
+    let mut lab = Lab::new(1);
+    let head = furnished("external");
+    let heard = head.path("heard");
+    plugin(&head, &format!("#!/bin/sh\necho $1 >> {}\n", heard.display()));
+    let mut addhost = Addhost::start(&lab, &head, &["--group", "compute", "--yes", "--output", "json", "--no-install"]);
+    lab.switch_on(1);
+    let line: Value = serde_json::from_str(&addhost.wait_for("{\"said\":\"added\"")).unwrap();
+    assert_eq!(line["node"], "compute-00-00");
+    // `ip netns exec` became the program.
+    kill("-INT", addhost.child.id());
+    let said = addhost.ended();
+    assert_eq!(said.last().unwrap(), "{\"said\":\"finished\",\"added\":1}");
+    assert_eq!(std::fs::read_to_string(heard).unwrap(), "added\nfinished\n");
+    assert_eq!(head.state("compute-00-00"), "unknown");
+}
+
+#[test]
+fn addhost_replaces_a_machine_and_nothing_else() {
+    let mut lab = Lab::new(2);
+    let head = furnished("external");
+    head.ok(&["node", "add", "n1", "--group", "compute", "--mac", "52:54:00:bb:00:01", "--ip", "10.1.0.20", "--uid", "7"]);
+    let addhost = Addhost::start(&lab, &head, &["--replace", "n1", "--batch"]);
+    lab.switch_on(1);
+    let said = addhost.ended();
+    assert!(said.contains(&"replaced n1: 52:54:00:aa:00:01 (before: 52:54:00:bb:00:01)".to_owned()), "{said:#?}");
+    let node = head.json(&["node", "show", "n1"]);
+    assert_eq!((node["mac"].as_str(), node["address"].as_str()), (Some("52:54:00:aa:00:01"), Some("10.1.0.20")));
+    assert_eq!((node["uid"].as_str(), node["state"].as_str()), (Some("7"), Some("armed")));
+    assert!(head.security().contains(&"replaced".to_owned()));
+    // The same machine with another interface is no new one.
+    let mut addhost = Addhost::start(&lab, &head, &["--group", "compute", "--batch"]);
+    addhost.wait_for("listening on");
+    let mut same = lab.inside(&lab.machines, "busybox");
+    same.args(["udhcpc", "-f", "-n", "-i", "m2", "-s", "/bin/true", "-t", "1", "-T", "1", "-x"]);
+    let mut same = same.arg(format!("0x61:00{:032x}", 1)).stderr(Stdio::null()).spawn().unwrap();
+    let refused = addhost.wait_for("refused 52:54:00:aa:00:02");
+    same.wait().unwrap();
+    assert!(refused.contains("which is the node n1 already") && refused.contains("--replace n1"), "{refused}");
+}
+
+#[test]
+fn addhost_takes_who_waits_for_a_boot_script() {
+    let lab = Lab::new(1);
+    let mut head = furnished("external");
+    head.serve_by(lab.headnode(&head, &["serve"]));
+    ip("addr add 10.1.0.150/24 dev m1\n", &["-n", &lab.machines]);
+    let url = format!("http://10.1.0.1:8080/boot/script?mac={}&uuid=00112233-4455-6677-8899-aabbccddeeff", mac(1));
+    let ask = || {
+        let output = lab.inside(&lab.machines, "curl").args(["-s", &url]).output().unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    assert!(ask().contains("no node yet (headnode addhost)"));
+    let addhost = Addhost::start(&lab, &head, &["--group", "compute", "--batch", "--count", "1"]);
+    let said = addhost.ended();
+    assert_eq!(added(&said)[&mac(1)], ("compute-00-00".into(), "10.1.0.11".into()));
+    assert!(ask().contains("installing compute-00-00, attempt 1 of 3"), "without another power cycle");
+}
+
+#[test]
+fn addhost_reads_a_file_whole_or_not_at_all() {
+    let lab = Lab::new(0);
+    let head = furnished("external");
+    let text = "52:54:00:bb:00:01\n52:54:00:bb:00:02,10.1.0.11,login1,asset-7\n52:54:00:bb:00:03,,compute-00-00\n";
+    let file = head.file("macs", text);
+    let run = |args: &[&str]| lab.headnode(&head, args).output().unwrap();
+    let said = run(&["addhost", "--group", "compute", "--rack", "0", "--file", &file]);
+    assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
+    let said = String::from_utf8(said.stdout).unwrap();
+    assert_eq!(
+        said,
+        "added compute-00-01 52:54:00:bb:00:01 10.1.0.12\nadded login1 52:54:00:bb:00:02 10.1.0.11\n\
+         added compute-00-00 52:54:00:bb:00:03 10.1.0.13\nfinished: 3 nodes added\n"
+    );
+    assert_eq!(head.json(&["node", "show", "login1"])["uid"], "asset-7");
+    let before = nodes(&head);
+    for (text, reason) in [
+        ("52:54:00:bb:00:04\n52:54:00:bb:00:01\n", "52:54:00:bb:00:01 is the node compute-00-01 already"),
+        ("52:54:00:bb:00:04\n52:54:00:bb:00:04\n", "52:54:00:bb:00:04 is the node compute-00-02 already"),
+        ("52:54:00:bb:00:04,,login1\n", ":1: the name login1 is taken"),
+        ("52:54:00:bb:00:04,10.1.0.11\n", ":1: the address 10.1.0.11 is taken"),
+        ("52:54:00:bb:00:04,10.9.0.11\n", ":1: there is no network for it"),
+        ("52:54:00\n", ":1: `52:54:00` is no MAC address"),
+    ] {
+        let said = run(&["addhost", "--group", "compute", "--file", &head.file("macs", text)]);
+        let said = String::from_utf8(said.stderr).unwrap();
+        assert!(said.contains(reason), "{said}");
+        assert_eq!(nodes(&head), before);
+    }
+}
+
+#[test]
+fn addhost_says_what_is_wrong_before_it_listens() {
+    let head = furnished("external");
+    let cases = [
+        (&["--group", "compute", "--interface", "eth9"][..], "there is no network on eth9"),
+        (&["--group", "none", "--interface", "br0"], "there is no group `none`"),
+        (&["--replace", "n9", "--interface", "br0"], "there is no node `n9`"),
+        (&["--group", "compute", "--interface", "br0"], "opening a packet socket on br0"),
+    ];
+    for (args, reason) in cases {
+        let said = head.refused(&[&["addhost"][..], args].concat());
+        assert!(said.contains(reason), "{said}");
+    }
+    head.ok(&["group", "set", "compute", "addhost.names=c#N"]);
+    let said = head.refused(&["addhost", "--group", "compute", "--interface", "br0", "--rack", "2"]);
+    assert!(said.contains("has no #R"), "{said}");
+    let said = head.refused(&["group", "set", "compute", "addhost.names=c"]);
+    assert!(said.contains("addhost.names: `c` needs one #N"), "{said}");
+}
+
+#[test]
+fn hosts_have_names_and_addresses_of_their_own() {
+    let head = furnished("external");
+    head.ok(&["host", "add", "switch1", "--ip", "10.1.0.2"]);
+    head.ok(&["host", "add", "--file", &head.file("hosts", "nas1:10.1.0.3\n# a comment\nnas2:10.1.0.4\n")]);
+    let names = head.json(&["host", "list"]);
+    let names: Vec<&str> = names.as_array().unwrap().iter().map(|host| host["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["nas1", "nas2", "switch1"]);
+    for args in [
+        &["host", "add", "switch1", "--ip", "10.1.0.9"][..],
+        &["host", "add", "other", "--ip", "10.1.0.2"],
+        &["host", "add", "other", "--ip", "10.2.0.2"],
+        &["host", "add", "other", "--ip", "10.1.0.1"],
+        &["node", "add", "nas1", "--group", "compute", "--mac", "52:54:00:bb:00:01"],
+        &["node", "add", "n1", "--group", "compute", "--mac", "52:54:00:bb:00:01", "--ip", "10.1.0.3"],
+    ] {
+        head.refused(args);
+    }
+    head.ok(&["host", "rm", "nas1"]);
+    head.ok(&["node", "add", "nas1", "--group", "compute", "--mac", "52:54:00:bb:00:01", "--ip", "10.1.0.3"]);
+    assert!(head.refused(&["host", "add", "nas1", "--ip", "10.1.0.9"]).contains("a node has this name"));
+}
