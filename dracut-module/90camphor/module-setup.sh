@@ -10,11 +10,11 @@ check() {
     return 255
 }
 
-# The package flow lives beside anaconda; the image flow brings up its own network. From dracut-ng 108 on the initqueue
-# is a module. One that is not there would be an error.
+# The package flow lives beside anaconda; the image flow brings up its own network, and needs the cards' drivers. From
+# dracut-ng 108 on the initqueue is a module. One that is not there would be an error.
 depends() {
     local folder
-    for folder in "${dracutbasedir:?}"/modules.d/[0-9][0-9]{anaconda,initqueue}; do
+    for folder in "${dracutbasedir:?}"/modules.d/[0-9][0-9]{anaconda,initqueue,kernel-network-modules}; do
         [[ -d $folder ]] && echo "${folder##*/[0-9][0-9]}"
     done
     return 0

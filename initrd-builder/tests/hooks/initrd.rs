@@ -151,9 +151,18 @@ impl Initrd {
 
     /// Runs a script in the initrd, behind dracut's library; whether it came to its end, with status 0.
     pub fn run(&self, script: &str) -> bool {
+        self.run_in(&[], script)
+    }
+
+    /// As [`Initrd::run`], with the shell as PID 1: dracut's own init, where systemd is none.
+    pub fn run_as_init(&self, script: &str) -> bool {
+        self.run_in(&["--pid", "--fork"], script)
+    }
+
+    fn run_in(&self, namespaces: &[&str], script: &str) -> bool {
         let script = format!(". /lib/dracut-lib.sh\n{script}\n");
         let mut command = Command::new("unshare");
-        command.arg("--map-root-user").arg("--root").arg(self.dir.path());
+        command.arg("--map-root-user").args(namespaces).arg("--root").arg(self.dir.path());
         let output = command.args(["/bin/sh", "-c", &script]).env("PATH", "/bin").output().unwrap();
         let error = String::from_utf8_lossy(&output.stderr);
         let expected = error.lines().all(|line| line.contains("anaconda-lib"));

@@ -3,4 +3,5 @@
 
 mod flow;
 mod form;
+mod image;
 mod initrd;
