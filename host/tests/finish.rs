@@ -87,7 +87,7 @@ impl Node {
 fn plan(nii: &Nii) -> Plan {
     let facts: Facts = serde_json::from_str(include_str!("../../installer/fixtures/facts.json")).unwrap();
     let (arming, attempt) = (Uuid::from_u128(1), Uuid::from_u128(2));
-    let inputs = |facts| package::Inputs { facts, nii, arming, attempt };
+    let inputs = |facts| package::Inputs { facts, nii, arming, attempt, head: None };
     let before = package::prepare(&inputs(&facts)).unwrap();
     let after = package::after(&facts, &before);
     package::finish(&inputs(&after)).unwrap()

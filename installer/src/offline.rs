@@ -35,10 +35,10 @@ pub fn all_steps() -> String {
 pub fn plan(inputs: &PlanInputs) -> Result<()> {
     let (nii, facts, warnings) = read(inputs)?;
     let (arming, attempt) = (Uuid::nil(), Uuid::nil());
-    let made = package::prepare(&package::Inputs { facts: &facts, nii: &nii, arming, attempt });
+    let made = package::prepare(&package::Inputs { facts: &facts, nii: &nii, arming, attempt, head: None });
     let made = made.map_err(|findings| anyhow::anyhow!("no plan:\n{}", lines(&findings)))?;
     let after = package::after(&facts, &made);
-    let finish = package::finish(&package::Inputs { facts: &after, nii: &nii, arming, attempt });
+    let finish = package::finish(&package::Inputs { facts: &after, nii: &nii, arming, attempt, head: None });
     let finish = finish.map_err(|findings| anyhow::anyhow!("no plan:\n{}", lines(&findings)))?;
     print(&(lines(&warnings) + &plan::render(&made) + &plan::render(&finish)))
 }

@@ -13,9 +13,11 @@ pub const PATH: &str = "etc/profile.nii";
 
 /// Its text: one `export NII_KEY='value'` a line, by key. Attributes win over what is derived from the NII: a site says by them what it wants
 /// its scripts to see, and a Kusu head node what an NII has no field for (`NGID`, `NICDEF0`, …). Keys that no
-/// variable can have are left out; validation warned of them.
-pub fn profile(nii: &Nii) -> String {
+/// variable can have are left out; validation warned of them. `head` is the head node's URL, as in
+/// `http://10.0.0.1:8080`. docs/kusu.md has the table.
+pub fn profile(nii: &Nii, head: Option<&str>) -> String {
     let mut variables = derived(nii);
+    variables.extend(head.and_then(host).map(|host| ("INSTALLERS".to_owned(), host.to_owned())));
     for (key, value) in &nii.node.attributes {
         if !key.is_empty() && key.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
             variables.insert(key.clone(), value.clone());
@@ -49,6 +51,16 @@ fn derived(nii: &Nii) -> BTreeMap<String, String> {
         variables.insert(format!("NICDEF{i}"), nic(interface));
     }
     variables
+}
+
+/// The host of a URL, without its port; an IPv6 address in its brackets.
+fn host(url: &str) -> Option<&str> {
+    let authority = url.split_once("://")?.1.split('/').next()?;
+    let host = match authority.rsplit_once(':') {
+        Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => host,
+        _ => authority,
+    };
+    (!host.is_empty()).then_some(host)
 }
 
 /// `dev|ip|subnet|net|suffix|gw|dhcp|options|mac|type`; what is not known is empty.
@@ -114,6 +126,7 @@ mod tests {
     #[test]
     fn what_a_package_node_exports() {
         let expected = "export NII_HOSTNAME='p001'\n\
+            export NII_INSTALLERS='10.0.0.1'\n\
             export NII_INSTALLTYPE='package'\n\
             export NII_NGID='7'\n\
             export NII_NGTYPE='package'\n\
@@ -123,8 +136,27 @@ mod tests {
             export NII_OSTYPE='rhel-9.6-x86_64'\n\
             export NII_REPO='http://10.0.0.1/rocky/9/BaseOS/x86_64/os/'\n\
             export NII_rack='R07'\n";
-        assert_eq!(profile(&package()), expected);
+        assert_eq!(profile(&package(), Some("http://10.0.0.1:8080")), expected);
         assert_eq!(value_in_sh(expected, "NICDEF1"), "bond0|10.2.0.5|255.255.0.0|10.2.0.0|||0|||");
+    }
+
+    #[test]
+    fn the_head_node_is_a_host() {
+        for (url, expected) in [
+            ("https://10.0.0.1:8443", Some("10.0.0.1")),
+            ("https://head.example/", Some("head.example")),
+            ("http://[fd00::1]:8000/x", Some("[fd00::1]")),
+            ("http://[fd00::1]", Some("[fd00::1]")),
+            ("head", None),
+            ("http://", None),
+        ] {
+            assert_eq!(host(url), expected, "{url}");
+        }
+        // A Kusu head node says it itself, and there is no other.
+        let mut nii = package();
+        nii.node.attributes.insert("INSTALLERS".into(), "10.9.0.1".into());
+        assert!(profile(&nii, Some("https://10.0.0.1")).contains("export NII_INSTALLERS='10.9.0.1'\n"));
+        assert!(!profile(&package(), None).contains("INSTALLERS"));
     }
 
     #[test]
@@ -140,7 +172,7 @@ mod tests {
             ("a=b", "x"),
         ];
         nii.node.attributes = attributes.map(|(key, value)| (key.into(), value.into())).into();
-        let text = profile(&nii);
+        let text = profile(&nii, None);
         assert!(text.contains("export NII_NICDEF0='eth0|a'\n"), "{text}");
         assert!(!text.contains('x') || text.lines().all(|line| !line.ends_with("='x'")), "{text}");
     }
@@ -151,9 +183,9 @@ mod tests {
             include_str!("../../nii/fixtures/v1/package.json"),
             include_str!("../../nii/fixtures/v1/disked.json"),
         ] {
-            let text = profile(&nii(fixture));
+            let text = profile(&nii(fixture), None);
             assert!(!text.contains("$6$") && !text.contains("PRIVATE"), "{text}");
-            assert_eq!(text, profile(&nii(fixture).public()));
+            assert_eq!(text, profile(&nii(fixture).public(), None));
         }
     }
 
@@ -184,7 +216,7 @@ mod tests {
         ] {
             let mut nii = package();
             nii.node.attributes = BTreeMap::from([("KEY".into(), value.into())]);
-            assert_eq!(value_in_sh(&profile(&nii), "KEY"), value);
+            assert_eq!(value_in_sh(&profile(&nii, None), "KEY"), value);
         }
     }
 
@@ -194,7 +226,7 @@ mod tests {
         fn any_value_does(value in "[^\0]{0,40}") {
             let mut nii = package();
             nii.node.attributes = BTreeMap::from([("KEY".into(), value.clone())]);
-            prop_assert_eq!(value_in_sh(&profile(&nii), "KEY"), value);
+            prop_assert_eq!(value_in_sh(&profile(&nii, None), "KEY"), value);
         }
     }
 }

@@ -47,7 +47,7 @@ fn prepare(case: &Case) -> Result<Plan, Vec<Finding>> {
 }
 
 fn inputs<'a>(facts: &'a Facts, nii: &'a Nii) -> package::Inputs<'a> {
-    package::Inputs { facts, nii, arming: ARMING, attempt: ATTEMPT }
+    package::Inputs { facts, nii, arming: ARMING, attempt: ATTEMPT, head: None }
 }
 
 /// The machine after `prepare`, and after anaconda, which sets the types of what it formats.

@@ -58,7 +58,7 @@ fn plan(ctx: &mut Ctx, facts: &Facts) -> Result<Planned<Ready>> {
     }
     let nii = ctx.nii()?;
     let (arming, attempt) = ctx.ids()?;
-    let plan = package::prepare(&package::Inputs { facts, nii, arming, attempt });
+    let plan = package::prepare(&package::Inputs { facts, nii, arming, attempt, head: None });
     let rendered = kickstart::render(&kickstart::Inputs { facts, nii, arming }, ctx.template.as_deref());
     Ok(match (plan, rendered) {
         (Ok(mut plan), Ok(rendered)) => {

@@ -40,7 +40,7 @@ pub fn finish(inputs: &Inputs<'_>) -> Result<Plan, Vec<Finding>> {
 
 fn configure(inputs: &Inputs<'_>, out: &mut Vec<Finding>) -> Vec<Op> {
     let nii = inputs.nii;
-    let text = Content::Text(profile(nii));
+    let text = Content::Text(profile(nii, inputs.head));
     let mut ops =
         vec![file_with_mode(PATH, text, 0o644, "the site's scripts read the NII's attributes there")];
     ops.extend(accounts::ops(nii, out));

@@ -32,6 +32,8 @@ pub struct Inputs<'a> {
     pub arming: Uuid,
     /// This try.
     pub attempt: Uuid,
+    /// URL of the head node, for the site's scripts; none if an old Kusu head node says it in the NII's attributes.
+    pub head: Option<&'a str>,
 }
 
 /// What is done to the disks before anaconda runs, as the stage `partition`: their tables, then the journal. No ops where

@@ -42,7 +42,8 @@ fn kickstart(case: &Case, release: &Release) -> String {
 /// Label of each partition -> the kernel's name of what `prepare` writes; name of each disk -> its own.
 fn names(case: &Case, release: &Release) -> Value {
     let nii = case.nii(release);
-    let inputs = plan::package::Inputs { facts: &case.facts, nii: &nii, arming: ARMING, attempt: ARMING };
+    let inputs =
+        plan::package::Inputs { facts: &case.facts, nii: &nii, arming: ARMING, attempt: ARMING, head: None };
     let prepared =
         plan::package::prepare(&inputs).unwrap_or_else(|errors| panic!("{}: {errors:#?}", case.name));
     let mut names = serde_json::Map::new();
