@@ -1,5 +1,8 @@
 //! Both tables on the recorder: what they do, what they say when each op fails, and what they never say.
 
+mod keys;
+mod logs;
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -18,7 +21,6 @@ use ed25519_dalek::SigningKey;
 use host::cmdline::Options;
 use host::console::screen;
 use host::net::clock::Clock;
-use host::net::errands::LOG_MAX;
 use host::net::events::Reporter;
 use host::net::head::{Head, Session};
 use host::net::http::Exchange;
@@ -32,9 +34,8 @@ use uuid::Uuid;
 
 use super::{FINISH, FINISH_PART, PREPARE, PREPARE_PART};
 use crate::context::Ctx;
-use crate::logs;
 use crate::offline::all_steps;
-use crate::state::{self, State};
+use crate::state::State;
 
 const MAC: &str = "52:54:00:00:00:01";
 const ARMING: Uuid = Uuid::from_u128(7);
@@ -502,53 +503,10 @@ fn scripts_that_are_missing_or_others_are_refused_before_anything_is_touched() {
     assert!(long.contains("1048577 bytes, and 1048576 are the limit"), "{long}");
 }
 
-#[test]
-fn host_keys_that_nobody_else_has_are_not_risked() {
-    let start = Start::new();
-    let url = format!("{HEAD}/api/v1/escrow");
-    let screen = screen_of(Start {
-        recorder: start.recorder.answering(url, |request| refused(request, 413)),
-        ..start
-    });
-    assert!(screen.contains("FAILED at step salvage"), "{screen}");
-    assert!(screen.contains("leaving the SSH host keys with the head node"), "{screen}");
-}
-
-/// What an earlier attempt wiped is nowhere else: neither lost for other keys, nor put in their place at the head node.
-#[test]
-fn host_keys_that_the_head_node_holds_win() {
-    let held = serde_json::json!([{
-        "type": "ed25519", "private": "-----BEGIN\nplanted-private-held\n-----END\n", "public": "ssh-ed25519 AAAA held",
-    }]);
-    let run = Start { document: document_with("/secrets/ssh_host_keys", held), ..Start::new() }.prepare();
-    run.result.as_ref().unwrap();
-    assert_eq!(run.escrowed, []);
-    let kept = run.ctx.state.nii().unwrap().unwrap().secrets.unwrap().ssh_host_keys;
-    assert_eq!(kept[0].public, "ssh-ed25519 AAAA held");
-    assert!(run.lines.iter().any(|line| line.contains("that the head node holds")), "{:?}", run.lines);
-}
-
 /// Keys on something that nobody could look at, on the disk that the install goes to.
 pub(super) fn unsearched() -> Salvage {
     let lost = vec!["/dev/vda2 is a physical volume of LVM, which is not put together here".to_owned()];
     Salvage { lost, ..Salvage::default() }
-}
-
-#[test]
-fn host_keys_that_cannot_be_searched_for_are_not_wiped() {
-    let mut recorder = Recorder::new(facts());
-    recorder.salvage = unsearched();
-    let screen = screen_of(Start { recorder, ..Start::new() });
-    assert!(
-        screen.contains("FAILED at step salvage") && screen.contains("/dev/vda2 is a physical"),
-        "{screen}"
-    );
-    assert!(screen.contains("set `ssh_host_keys` of the document's [root] to `generate`"), "{screen}");
-    let mut recorder = Recorder::new(facts());
-    recorder.salvage = unsearched();
-    let document = document_with("/root/ssh_host_keys", "generate".into());
-    let run = Start { recorder, document }.prepare();
-    run.result.unwrap();
 }
 
 #[test]
@@ -585,67 +543,6 @@ fn a_committed_install_is_only_reported() {
     assert!(run.ctx.committed && run.ops.iter().find(is_table).is_none());
     assert!(run.reports.iter().any(|body| matches!(body, Body::Installed { .. })));
     assert!(fs::metadata(&run.ctx.out).is_err());
-}
-
-#[test]
-fn logs_are_left_without_secrets() {
-    let mut run = Start::new().prepare();
-    let folder = tempfile::tempdir().unwrap();
-    let secret = "rootpw $6$salt$planted.password.hash\nplanted-private-key-material\nBearer planted-session\nlast line\n";
-    for (name, text) in [("anaconda.log", secret), ("anaconda-tb-x y", "trace"), ("ks.cfg", "not a log")] {
-        state::write(&folder.path().join(name), text.as_bytes(), 0o600).unwrap();
-    }
-    let sent: Arc<Mutex<Vec<(String, String)>>> = Arc::default();
-    let seen = Arc::clone(&sent);
-    let recorder = Recorder::new(facts()).answering(format!("{HEAD}/api/v1/log"), move |request| {
-        let text = String::from_utf8(request.body.clone().unwrap()).unwrap();
-        seen.lock().unwrap().push((request.url.clone(), text));
-        Ok(Vec::new())
-    });
-    run.ctx.machine = Box::new(recorder);
-    logs::upload(&mut run.ctx, folder.path());
-    let sent = sent.lock().unwrap();
-    let names: Vec<&str> = sent.iter().map(|(url, _)| url.split_once("name=").unwrap().1).collect();
-    assert_eq!(names, ["anaconda-tb-x_y", "anaconda.log"]);
-    assert_eq!(sent[1].1, "rootpw (secret)\n(secret)\nBearer (secret)\nlast line\n");
-    assert_eq!(logs::tail(&run.ctx, folder.path(), 1), ["last line"]);
-}
-
-/// A log that is cut begins with a whole line: half a secret would not be known for one.
-#[test]
-fn a_long_log_is_cut_between_lines() {
-    let run = Start::new().prepare();
-    let folder = tempfile::tempdir().unwrap();
-    let secret = "root:$6$salt$planted.password.hash:1::::::\n";
-    // The end that is kept begins within the first secret.
-    let rest = LOG_MAX - secret.find("planted").map(|at| secret.len() - at).unwrap();
-    let lines = rest / 100 - 1;
-    let last = "y".repeat(rest - 100 * lines - secret.len() - 1);
-    let text = format!("begin\n{secret}{}{last}\n{secret}", ("x".repeat(99) + "\n").repeat(lines));
-    assert!(text[text.len() - LOG_MAX..].starts_with("planted"));
-    state::write(&folder.path().join("anaconda.log"), text.as_bytes(), 0o600).unwrap();
-    let log = logs::tail(&run.ctx, folder.path(), usize::MAX).join("\n");
-    assert!(!log.contains("planted"), "{}", &log[..200]);
-    assert!(log.starts_with("xxx") && log.ends_with("root:(secret):1::::::"), "{}", &log[log.len() - 50..]);
-}
-
-#[test]
-fn a_head_node_that_does_not_answer_is_asked_for_one_log_only() {
-    let mut run = Start::new().prepare();
-    let folder = tempfile::tempdir().unwrap();
-    for name in ["anaconda.log", "program.log", "storage.log"] {
-        state::write(&folder.path().join(name), b"line\n", 0o600).unwrap();
-    }
-    let upload = |run: &mut Run, recorder: Recorder| {
-        let machine = Shared(Arc::new(Mutex::new(recorder)));
-        run.ctx.machine = Box::new(machine.clone());
-        logs::upload(&mut run.ctx, folder.path());
-        let asked = machine.0.lock().unwrap().fetched.len();
-        asked
-    };
-    assert_eq!(upload(&mut run, Recorder::new(facts())), 1);
-    let refusing = Recorder::new(facts()).answering(HEAD, |request| refused(request, 413));
-    assert_eq!(upload(&mut run, refusing), 3, "one that is refused says nothing of the next");
 }
 
 #[test]
