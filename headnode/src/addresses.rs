@@ -27,8 +27,9 @@ impl FromStr for Mac {
 
     /// Colons, dashes or nothing between the bytes, in either case.
     fn from_str(text: &str) -> Result<Self> {
-        let digits: String = text.chars().filter(|c| !":-".contains(*c)).collect::<String>().to_lowercase();
-        let separators = text.len() - digits.len();
+        let digits: String =
+            text.chars().filter(|c| !":-".contains(*c)).map(|c| c.to_ascii_lowercase()).collect();
+        let separators = text.chars().filter(|c| ":-".contains(*c)).count();
         let right = digits.len() == 12 && digits.chars().all(|c| c.is_ascii_hexdigit());
         ensure!(
             right && [0, 5].contains(&separators),
@@ -141,6 +142,10 @@ mod tests {
             "525400ab:cd01",
             "52:54:00:ab:cd:01:02",
             "ä2:54:00:ab:cd:01",
+            // Longer in lower case.
+            "\u{23a}",
+            // Its lower case is longer.
+            "İ",
         ] {
             assert!(text.parse::<Mac>().is_err(), "{text}");
         }
