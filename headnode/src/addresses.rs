@@ -7,10 +7,15 @@ use std::str::FromStr;
 use anyhow::{Context as _, Result, bail, ensure};
 
 /// A MAC address; its text is lower case with colons, as everywhere on the wire.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Mac(String);
 
 impl Mac {
+    /// As it is on the wire.
+    pub fn from_bytes(bytes: [u8; 6]) -> Self {
+        Self(bytes.map(|byte| format!("{byte:02x}")).join(":"))
+    }
+
     /// As pxelinux and dracut's `BOOTIF=` write it: the hardware type (01, Ethernet), then dashes.
     pub fn bootif(&self) -> String {
         format!("01-{}", self.0.replace(':', "-"))

@@ -75,6 +75,11 @@ impl DataDir {
         self.0.join("logs").join(node)
     }
 
+    /// The folder of the site's plugins.
+    pub fn plugins(&self) -> PathBuf {
+        self.0.join("plugins.d")
+    }
+
     /// A file that `serve` makes anew.
     pub fn run(&self, name: &str) -> PathBuf {
         self.0.join("run").join(name)

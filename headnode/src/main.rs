@@ -1,6 +1,7 @@
 //! The head node of a Camphor cluster: one process, one data folder.
 //!
-//! * [`cli`], [`commands`], [`output`]: what admins type and see.
+//! * [`cli`], [`ranges`], [`commands`], [`output`]: what admins type and see.
+//! * [`addhost`]: machines become nodes.
 //! * [`store`], [`state`], [`report`]: what is known, and what may follow what.
 //! * [`document`], [`recipe`]: from a group's document to a node's NII.
 //! * [`scripts`], [`logs`], [`escrow`]: what package installs take, and leave with us.
@@ -8,6 +9,7 @@
 //! * [`http`], [`dhcp`], [`serve`]: the running server.
 //! * [`keys`], [`data_dir`]: secrets, and where they lie.
 
+mod addhost;
 mod addresses;
 mod cli;
 mod clock;
@@ -25,6 +27,8 @@ mod logs;
 mod names;
 mod netboot;
 mod output;
+mod plugins;
+mod ranges;
 mod recipe;
 mod report;
 mod script;

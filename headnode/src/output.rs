@@ -1,4 +1,4 @@
-//! What commands print on stdout: columns for people, JSON for programs.
+//! What commands print on stdout: columns for people, JSON or YAML for programs.
 
 use std::io::{self, IsTerminal as _, Write as _};
 
@@ -33,18 +33,21 @@ impl List {
     /// When stdout is gone.
     pub fn print(self, output: Output) -> Result<()> {
         match output {
-            Output::Json => json(&Value::Array(self.json)),
+            Output::Json | Output::Yaml => data(output, &Value::Array(self.json)),
             Output::Table => text(&table(self.columns, &self.rows)),
         }
     }
 }
 
-/// Prints JSON.
+/// Prints a value for programs: JSON, unless YAML is wanted.
 ///
 /// # Errors
 /// When stdout is gone.
-pub fn json(value: &Value) -> Result<()> {
-    text(&format!("{value:#}\n"))
+pub fn data(output: Output, value: &Value) -> Result<()> {
+    match output {
+        Output::Yaml => text(&serde_yaml_ng::to_string(value)?),
+        Output::Table | Output::Json => text(&format!("{value:#}\n")),
+    }
 }
 
 /// Prints text as it is.

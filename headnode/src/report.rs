@@ -101,7 +101,7 @@ impl Report {
             Body::Installed { .. } => {
                 *self = Self { step: self.step.take(), seq: self.seq, ..Self::default() };
             }
-            Body::Facts { .. } | Body::Warning { .. } => {}
+            Body::Facts { .. } | Body::HostKeys { .. } | Body::Warning { .. } => {}
         }
     }
 

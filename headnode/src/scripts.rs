@@ -25,11 +25,20 @@ pub fn read(name: &str, source: &Path) -> Result<(Script, Vec<u8>)> {
     fs::File::open(source)
         .and_then(|file| file.take(SCRIPT_MAX + 1).read_to_end(&mut bytes))
         .with_context(|| format!("reading {}", source.display()))?;
-    ensure!(!bytes.is_empty(), "{} is empty", source.display());
+    let script = version(name, &bytes).with_context(|| source.display().to_string())?;
+    Ok((script, bytes))
+}
+
+/// `bytes` as a version of the script `name`.
+///
+/// # Errors
+/// When it is empty or too big.
+pub fn version(name: &str, bytes: &[u8]) -> Result<Script> {
+    ensure!(!bytes.is_empty(), "is empty");
     let size = bytes.len() as u64;
-    ensure!(size <= SCRIPT_MAX, "{} has more than {} KiB", source.display(), SCRIPT_MAX >> 10);
-    let (digest, program) = (Digest::of(&bytes), bytes.starts_with(b"#!"));
-    Ok((Script { name: name.to_owned(), digest, size, program, added_at: clock::now_ms() }, bytes))
+    ensure!(size <= SCRIPT_MAX, "has more than {} KiB", SCRIPT_MAX >> 10);
+    let (digest, program) = (Digest::of(bytes), bytes.starts_with(b"#!"));
+    Ok(Script { name: name.to_owned(), digest, size, program, added_at: clock::now_ms() })
 }
 
 /// Writes it into the data folder.

@@ -23,6 +23,7 @@ use crate::http::{self, App, Shared, UEFI_LOADER};
 use crate::keys::{self, Keys};
 use crate::localboot;
 use crate::log;
+use crate::plugins::follow::follow;
 use crate::recipe::{HTTP_PORT, HTTPS_PORT};
 use crate::script::LOCAL_BOOT;
 use crate::store::Store;
@@ -84,6 +85,7 @@ pub async fn run(dir: &DataDir, store: Store, options: &cli::Serve) -> Result<()
     let outcome = tokio::select! {
         () = keep(dnsmasq.as_ref(), running.as_mut(), &hosts.reload) => Ok(()),
         outcome = watch(&store, &hosts, &networks) => outcome,
+        outcome = follow(dir, &store) => outcome,
         outcome = web.join_next() => outcome.context("nothing is served")?.context("serving")?,
         name = asked_to_end() => name.map(|name| log::line(format_args!("{name}: ending"))),
     };

@@ -66,14 +66,19 @@ impl Question {
         let text = match self.step {
             Step::Approve => format!("add {mac} as {name} {address}? [y]es [n]o [e]dit [s]kip [q]uit: "),
             Step::Replace => {
-                format!("put {mac} in the place of {name} (now {})? [y]es [n]o [s]kip [q]uit: ", self.node.mac)
+                format!(
+                    "put {mac} in the place of {name} (now {})? [y]es [n]o [s]kip [q]uit: ",
+                    self.node.mac
+                )
             }
             Step::Name => format!("name [{name}]: "),
             Step::Address => format!("address [{address}]: "),
         };
         // Nobody is left to ask if stderr is gone: then the end of stdin comes as well.
         let mut out = std::io::stderr().lock();
-        let _ = write!(out, "{}", log::printable(&text)).and_then(|()| write!(out, " ")).and_then(|()| out.flush());
+        let _ = write!(out, "{}", log::printable(&text))
+            .and_then(|()| write!(out, " "))
+            .and_then(|()| out.flush());
     }
 
     /// What `line` means. An empty one keeps what is proposed, but is no consent.
@@ -135,8 +140,13 @@ mod tests {
     #[test]
     fn a_name_and_an_address_can_be_edited() {
         let mac: crate::addresses::Mac = "52:54:00:00:00:01".parse().unwrap();
-        let candidate =
-            Candidate { mac: mac.clone(), uuid: None, network: "prov".into(), relayed: false, about: String::new() };
+        let candidate = Candidate {
+            mac: mac.clone(),
+            uuid: None,
+            network: "prov".into(),
+            relayed: false,
+            about: String::new(),
+        };
         let node = Node {
             id: 0,
             name: "n1".into(),
@@ -160,6 +170,9 @@ mod tests {
         let answer = question.answer("10.1.0.7");
         question.accept(answer);
         assert_eq!(question.answer("y"), Answer::Yes);
-        assert_eq!((question.node.name.as_str(), question.node.address), ("n7", Some(Ipv4Addr::new(10, 1, 0, 7))));
+        assert_eq!(
+            (question.node.name.as_str(), question.node.address),
+            ("n7", Some(Ipv4Addr::new(10, 1, 0, 7)))
+        );
     }
 }

@@ -102,7 +102,8 @@ mod tests {
 
     #[test]
     fn all_wrong_lines_are_named() {
-        let error = machines("macs", "52:54\n52:54:00:00:00:01,x\n52:54:00:00:00:01,,../n\n1,2,3,4,5\n").unwrap_err();
+        let error =
+            machines("macs", "52:54\n52:54:00:00:00:01,x\n52:54:00:00:00:01,,../n\n1,2,3,4,5\n").unwrap_err();
         let error = error.to_string();
         let lines: Vec<&str> = error.lines().collect();
         assert_eq!(lines.len(), 4, "{error}");

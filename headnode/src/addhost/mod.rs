@@ -113,7 +113,8 @@ async fn listen(work: &Work<'_>, options: &Addhost, interface: &str, batch: bool
         None => {
             let proposer = proposer(work, options, networks.clone()).await?;
             rehearse(&proposer, &network).await?;
-            let aim = format!("new machines become nodes of {}", options.group.as_deref().unwrap_or_default());
+            let aim =
+                format!("new machines become nodes of {}", options.group.as_deref().unwrap_or_default());
             (Goal::Add(Box::new(proposer), options.count.map(|count| count as usize)), aim)
         }
     };

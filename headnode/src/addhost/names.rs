@@ -80,7 +80,9 @@ impl Format {
             (false, 0) => (String::new(), String::new()),
             (false, _) => (String::new(), format!(" from {from} on")),
         };
-        bail!("all ranks{of}{above} are taken: give {self} more digits (addhost.names in the group's document)")
+        bail!(
+            "all ranks{of}{above} are taken: give {self} more digits (addhost.names in the group's document)"
+        )
     }
 }
 
@@ -116,7 +118,10 @@ impl FromStr for Format {
         let format = Self { pieces };
         let ranks = format.pieces.iter().filter(|piece| matches!(piece, Piece::Rank(_))).count();
         let racks = format.pieces.iter().filter(|piece| matches!(piece, Piece::Rack(_))).count();
-        ensure!(ranks == 1 && racks <= 1, "`{text}` needs one #N, and may have one #R, as in compute-#RR-#NN");
+        ensure!(
+            ranks == 1 && racks <= 1,
+            "`{text}` needs one #N, and may have one #R, as in compute-#RR-#NN"
+        );
         let sample = format.name(0, 0).unwrap_or_default();
         ensure!(names::is_name(&sample), "`{text}` makes no names such as `{sample}`: {}", names::RULE);
         Ok(format)
@@ -189,9 +194,20 @@ mod tests {
 
     #[test]
     fn what_is_no_format_is_refused() {
-        for text in
-            ["", "compute", "c#", "c#X", "c#NN#NN", "c#RR", "c#RR#R#N", "-#NN", "a b#NN", "c/#NN", "ä#N", "#NNNNNNNNNN"]
-        {
+        for text in [
+            "",
+            "compute",
+            "c#",
+            "c#X",
+            "c#NN#NN",
+            "c#RR",
+            "c#RR#R#N",
+            "-#NN",
+            "a b#NN",
+            "c/#NN",
+            "ä#N",
+            "#NNNNNNNNNN",
+        ] {
             assert!(text.parse::<Format>().is_err(), "{text}");
         }
     }

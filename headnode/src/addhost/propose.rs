@@ -50,7 +50,10 @@ impl Naming {
             Some(names) => names.parse()?,
             None => Format::of_group(group)?,
         };
-        ensure!(rack == 0 || format.has_rack(), "{format}, the names of group {group}, has no #R: --rack {rack} says nothing");
+        ensure!(
+            rack == 0 || format.has_rack(),
+            "{format}, the names of group {group}, has no #R: --rack {rack} says nothing"
+        );
         let within = addhost.addresses.map(|range| range.parse()).transpose()?;
         Ok(Self { group: group.to_owned(), format, within, rack, from })
     }
@@ -208,7 +211,11 @@ impl Proposer {
     }
 
     /// The lowest address that nobody has or answers to. Behind a relay nobody can be asked.
-    async fn address(&mut self, candidate: &Candidate, taken: &HashSet<Ipv4Addr>) -> Result<Result<Ipv4Addr>> {
+    async fn address(
+        &mut self,
+        candidate: &Candidate,
+        taken: &HashSet<Ipv4Addr>,
+    ) -> Result<Result<Ipv4Addr>> {
         let network = self.network(candidate)?;
         let (pool, interface) = (Pool::new(network, self.naming.within), network.interface.clone());
         self.asked.retain(|_, (when, _)| when.elapsed() < FRESH);

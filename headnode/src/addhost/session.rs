@@ -146,7 +146,8 @@ impl<'a> Session<'a> {
         };
         let Some(network) = network.map(|network| network.name.clone()) else {
             let relay = packet.relay.map(|relay| relay.to_string()).unwrap_or_default();
-            return self.refuse(&packet.mac, &format!("its relay {relay} is in no network (headnode network add)"));
+            return self
+                .refuse(&packet.mac, &format!("its relay {relay} is in no network (headnode network add)"));
         };
         self.consider(Candidate::of_packet(packet, &network)).await
     }
@@ -230,7 +231,9 @@ impl<'a> Session<'a> {
     async fn go_on(&mut self) -> Result<()> {
         while !self.queue.is_empty() && self.asking.is_none() && !self.is_done() {
             let room = match &self.goal {
-                Goal::Add(_, count) if self.batch => count.map_or(GO, |count| count - self.told.nodes.len()).min(GO),
+                Goal::Add(_, count) if self.batch => {
+                    count.map_or(GO, |count| count - self.told.nodes.len()).min(GO)
+                }
                 _ => 1,
             };
             let candidates: Vec<Candidate> = self.queue.drain(..room.min(self.queue.len())).collect();
@@ -297,7 +300,8 @@ impl<'a> Session<'a> {
             Err(Refused::Store(error)) => return Err(error),
             Err(refused) => {
                 self.decide(&candidate.mac, Fate::Dismissed);
-                self.work.say(&Said::Refused { mac: candidate.mac.as_str(), reason: &refused.to_string() })?;
+                self.work
+                    .say(&Said::Refused { mac: candidate.mac.as_str(), reason: &refused.to_string() })?;
             }
         }
         Ok(())
@@ -379,6 +383,9 @@ pub fn network_on<'a>(networks: &'a [Network], interface: &str, name: Option<&st
         Some(name) => format!("there is no network `{name}` on {interface}: see `headnode network list`"),
         None => format!("there is no network on {interface}: see `headnode network list`"),
     })?;
-    anyhow::ensure!(on.next().is_none(), "there are several networks on {interface}: say which one with --network");
+    anyhow::ensure!(
+        on.next().is_none(),
+        "there are several networks on {interface}: say which one with --network"
+    );
     Ok(first)
 }

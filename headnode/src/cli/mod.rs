@@ -1,18 +1,24 @@
 //! The command line (docs/headnode.md says what each command does).
 //!
+//! * [`addhost`]: machines that become nodes.
 //! * [`inventory`]: what nodes are made of: networks, images, netboots, scripts.
 //! * [`nodes`]: groups, nodes, and what they boot.
+//! * [`plugins`]: who is told of them.
 
+mod addhost;
 mod inventory;
 mod nodes;
+mod plugins;
 
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub use addhost::{Addhost, Host};
 pub use inventory::{Image, Netboot, Network, NetworkAdd, Script};
-pub use nodes::{Assignment, Boot, Escrow, Group, Node, NodeSet};
+pub use nodes::{Assignment, Attribute, Boot, Escrow, Group, Node, NodeSet};
+pub use plugins::{Plugin, Render};
 
 /// The head node: boot scripts, DHCP/TFTP, NIIs, images, reports.
 #[derive(Debug, Parser)]
@@ -24,6 +30,9 @@ pub struct Cli {
     /// For people or for programs.
     #[arg(long, global = true, value_enum, default_value_t)]
     pub output: Output,
+    /// Do not ask, on a terminal, before something is changed
+    #[arg(long, short, global = true)]
+    pub yes: bool,
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
@@ -37,6 +46,8 @@ pub enum Output {
     Table,
     /// JSON.
     Json,
+    /// YAML.
+    Yaml,
 }
 
 /// The commands.
@@ -73,13 +84,35 @@ pub enum Command {
     /// Nodes
     #[command(subcommand)]
     Node(Node),
+    /// Makes machines that boot from the network nodes
+    Addhost(Addhost),
+    /// Machines that are not ours to boot: names and addresses only
+    #[command(subcommand)]
+    Host(Host),
+    /// Free key/value pairs of groups and nodes
+    #[command(subcommand)]
+    Attribute(Attribute),
     /// What nodes boot next
     #[command(subcommand)]
     Boot(Boot),
+    /// Programs that are told when nodes come, go or change
+    #[command(subcommand)]
+    Plugin(Plugin),
     /// Prints a node's NII, without secrets
     Nii {
         /// The node
         node: String,
+    },
+    /// Prints the whole store as YAML
+    Export {
+        /// With the password hashes
+        #[arg(long)]
+        secrets: bool,
+    },
+    /// Adds what an exported file has, and changes what is there already; removes nothing
+    Import {
+        /// The file
+        file: PathBuf,
     },
     /// How far each node is
     Status {
@@ -88,8 +121,8 @@ pub enum Command {
     },
     /// What nodes reported, changes of state, security notices
     Events {
-        /// Only this node
-        node: Option<String>,
+        /// Only these nodes
+        nodes: Vec<String>,
         /// How many, from the end
         #[arg(long, default_value_t = 200)]
         limit: u32,

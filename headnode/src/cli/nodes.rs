@@ -32,6 +32,19 @@ pub enum Group {
         #[arg(value_name = "KEY=VALUE")]
         keys: Vec<Assignment>,
     },
+    /// Drops keys of its document
+    Unset {
+        /// The group
+        name: String,
+        /// Dotted paths
+        #[arg(value_name = "KEY", required = true)]
+        keys: Vec<String>,
+    },
+    /// Opens its document in $EDITOR
+    Edit {
+        /// The group
+        name: String,
+    },
     /// Lists them
     List,
     /// Prints its document
@@ -41,6 +54,9 @@ pub enum Group {
         /// With the password hashes
         #[arg(long)]
         secrets: bool,
+        /// Every value instead, and where it comes from
+        #[arg(long, conflicts_with = "secrets")]
+        effective: bool,
     },
     /// Removes one
     Rm {
@@ -60,10 +76,10 @@ pub enum Node {
         #[command(flatten)]
         set: NodeSet,
     },
-    /// Changes a node
+    /// Changes nodes
     Set {
-        /// The node
-        name: String,
+        /// The nodes, as n[1-3],@group
+        nodes: String,
         /// What to change
         #[command(flatten)]
         set: NodeSet,
@@ -71,18 +87,72 @@ pub enum Node {
         #[arg(long, value_name = "KEY")]
         unset: Vec<String>,
     },
+    /// Drops overrides
+    Unset {
+        /// The nodes
+        nodes: String,
+        /// Dotted paths
+        #[arg(value_name = "KEY", required = true)]
+        keys: Vec<String>,
+    },
+    /// Opens a node's overrides in $EDITOR
+    Edit {
+        /// The node
+        node: String,
+    },
     /// Lists them
-    List,
+    List {
+        /// Only these
+        nodes: Vec<String>,
+    },
     /// Shows one
     Show {
         /// The node
-        name: String,
+        node: String,
+        /// Every value of its document instead, and where it comes from
+        #[arg(long)]
+        effective: bool,
     },
     /// Removes some
     Rm {
         /// The nodes
         #[arg(required = true)]
-        names: Vec<String>,
+        nodes: Vec<String>,
+    },
+}
+
+/// `attribute …`
+#[derive(Debug, Subcommand)]
+pub enum Attribute {
+    /// Sets some
+    Set {
+        /// The nodes, or the group
+        of: String,
+        /// It is a group
+        #[arg(long)]
+        group: bool,
+        /// What to set
+        #[arg(value_name = "NAME=TEXT", required = true)]
+        attributes: Vec<Assignment>,
+    },
+    /// Drops some
+    Unset {
+        /// The nodes, or the group
+        of: String,
+        /// It is a group
+        #[arg(long)]
+        group: bool,
+        /// Their names
+        #[arg(value_name = "NAME", required = true)]
+        attributes: Vec<String>,
+    },
+    /// Lists them
+    List {
+        /// The nodes, or the group
+        of: String,
+        /// It is a group
+        #[arg(long)]
+        group: bool,
     },
 }
 

@@ -7,7 +7,7 @@ use crate::cli::Boot as Command;
 use crate::http;
 use crate::localboot;
 use crate::output;
-use crate::recipe::Recipe;
+use crate::recipe::{Catalog, Recipe};
 use crate::script::{self, Platform};
 use crate::state::State;
 use crate::store::attempts;
@@ -19,8 +19,7 @@ pub(super) async fn run(context: &Context, command: Command) -> Result<()> {
     match command {
         Command::Install { nodes } => install(context, &nodes).await,
         Command::Local { nodes } => {
-            for name in &nodes {
-                let node = context.store.node(name).await?;
+            for node in context.nodes_to_change(&nodes).await? {
                 context.store.boot_local(&node, &actor()).await?;
             }
             Ok(())
@@ -32,9 +31,9 @@ pub(super) async fn run(context: &Context, command: Command) -> Result<()> {
 /// All or none: every node is checked before the first is armed.
 async fn install(context: &Context, names: &[String]) -> Result<()> {
     let mut ready = Vec::new();
-    for name in names {
-        let node = context.store.node(name).await?;
-        let recipe = Recipe::of(&context.store, node).await?;
+    let catalog = Catalog::load(&context.store).await?;
+    for node in context.nodes_to_change(names).await? {
+        let recipe = catalog.recipe(node)?;
         recipe.netboot()?;
         ready.push(recipe.node);
     }
@@ -44,8 +43,8 @@ async fn install(context: &Context, names: &[String]) -> Result<()> {
     Ok(())
 }
 
-async fn show(context: &Context, name: &str, platform: Platform) -> Result<()> {
-    let node = context.store.node(name).await?;
+async fn show(context: &Context, word: &str, platform: Platform) -> Result<()> {
+    let node = context.node(word).await?;
     let recipe = Recipe::of(&context.store, node).await?;
     if !attempts::may_try(recipe.node.state, recipe.retries_failed()) {
         return output::text(&http::idle(&recipe, platform, localboot::is_made(&context.dir)));
@@ -57,6 +56,6 @@ async fn show(context: &Context, name: &str, platform: Platform) -> Result<()> {
         Some(attempt) if recipe.node.state != State::DisklessRunning => attempt.number + 1,
         _ => 1,
     };
-    let banner = script::banner(name, number, recipe.document.attempts);
+    let banner = script::banner(&recipe.node.name, number, recipe.document.attempts);
     output::text(&script::install(&recipe, netboot, HIDDEN, platform, &banner))
 }

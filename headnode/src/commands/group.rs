@@ -3,15 +3,17 @@
 use std::fs;
 use std::path::Path;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 
-use super::{Context, check_name, warn};
+use super::change::Change;
+use super::{Context, check_name, effective, warn};
 use crate::cli::{Assignment, Group as Command, Output};
 use crate::clock;
 use crate::document::{self, Source};
 use crate::output::{self, List, or_dash};
-use crate::recipe::Recipe;
+use crate::plugins::Verb;
+use crate::recipe::{Catalog, Recipe};
 use crate::state::State;
 use crate::store::nodes::Node;
 
@@ -19,9 +21,25 @@ pub(super) async fn run(context: &Context, command: Command) -> Result<()> {
     match command {
         Command::Add { name, file } => add(context, &name, &file).await,
         Command::Set { name, file, keys } => set(context, &name, file.as_deref(), &keys).await,
+        Command::Unset { name, keys } => {
+            let mut text = context.store.group(&name).await?.document;
+            for key in &keys {
+                text = document::unset(&text, key)?;
+            }
+            replace(context, &name, &format!("group {name}"), text).await
+        }
+        Command::Edit { name } => edit(context, &name).await,
         Command::List => list(context).await,
-        Command::Show { name, secrets } => show(context, &name, secrets).await,
-        Command::Rm { name } => context.store.remove_group(&name).await,
+        Command::Show { name, effective: true, .. } => {
+            let group = context.store.group(&name).await?;
+            effective::print(context, &document::effective(&group.document, "")?, &group.name, &[])
+        }
+        Command::Show { name, secrets, .. } => show(context, &name, secrets).await,
+        Command::Rm { name } => {
+            context.store.group(&name).await?;
+            context.confirm(&format!("the group {name} goes\n"), "Remove it?")?;
+            context.store.remove_group(&name).await
+        }
     }
 }
 
@@ -31,35 +49,76 @@ fn read(file: &Path) -> Result<String> {
 
 async fn add(context: &Context, name: &str, file: &Path) -> Result<()> {
     check_name("group", name)?;
+    ensure!(name != "all", "`all` is no name for a group: `@all` means every node");
     let text = read(file)?;
-    check(context, name, Source { name: &file.display().to_string(), text: &text }).await?;
+    let catalog = Catalog::load(&context.store).await?;
+    check(&catalog, name, Source { name: &file.display().to_string(), text: &text })?;
     context.store.add_group(name, &text).await
 }
 
 async fn set(context: &Context, name: &str, file: Option<&Path>, keys: &[Assignment]) -> Result<()> {
-    let old = context.store.group(name).await?;
-    let (mut text, mut from) = (old.document, format!("group {name}"));
+    let mut text = context.store.group(name).await?.document;
+    let mut from = format!("group {name}");
     if let Some(file) = file {
         (text, from) = (read(file)?, file.display().to_string());
     }
     for Assignment { key, value } in keys {
         text = document::set(&text, key, value)?;
     }
-    check(context, name, Source { name: &from, text: &text }).await?;
-    for node in context.store.nodes().await?.into_iter().filter(|node| node.group == name) {
-        let about = format!("node {} with the new document of its group", node.name);
-        let merged = document::merge(&text, &node.overrides)?;
-        Recipe::build(&context.store, node, Source { name: &about, text: &merged }).await?;
+    replace(context, name, &from, text).await
+}
+
+async fn edit(context: &Context, name: &str) -> Result<()> {
+    let old = context.store.group(name).await?.document;
+    let (catalog, nodes) = (Catalog::load(&context.store).await?, context.store.nodes().await?);
+    let text = context.edit(&old, |text| {
+        let source = Source { name: &format!("group {name}"), text };
+        check(&catalog, name, source)?;
+        check_nodes(&catalog, &nodes, name, text)
+    })?;
+    let change = Change { name: format!("group {name}"), old, new: text };
+    if context.agree(std::slice::from_ref(&change))? {
+        context.store.set_group(name, &change.new).await?;
+        tell(context, name).await?;
     }
-    context.store.set_group(name, &text).await
+    Ok(())
+}
+
+/// Gives a group another document, from where `from` says, if all its nodes can live with it.
+pub(super) async fn replace(context: &Context, name: &str, from: &str, text: String) -> Result<()> {
+    let old = context.store.group(name).await?.document;
+    let catalog = Catalog::load(&context.store).await?;
+    check(&catalog, name, Source { name: from, text: &text })?;
+    check_nodes(&catalog, &context.store.nodes().await?, name, &text)?;
+    let change = Change { name: format!("group {name}"), old, new: text };
+    if context.agree(std::slice::from_ref(&change))? {
+        context.store.set_group(name, &change.new).await?;
+        tell(context, name).await?;
+    }
+    Ok(())
+}
+
+/// Tells plugins of a group's nodes: attributes and boots may be others now.
+async fn tell(context: &Context, group: &str) -> Result<()> {
+    let mut nodes = context.store.nodes().await?;
+    nodes.retain(|node| node.group == group);
+    context.tell(Verb::Updated, &nodes).await
+}
+
+fn check_nodes(catalog: &Catalog, nodes: &[Node], group: &str, text: &str) -> Result<()> {
+    for node in nodes.iter().filter(|node| node.group == group) {
+        let about = format!("node {} with the new document of its group", node.name);
+        let merged = document::merge(text, &node.overrides)?;
+        Recipe::build(catalog, node.clone(), Source { name: &about, text: &merged })?;
+    }
+    Ok(())
 }
 
 /// A document is checked by what it would make of a node. Addresses are a node's own: one is lent to it.
-async fn check(context: &Context, group: &str, source: Source<'_>) -> Result<()> {
+pub(super) fn check(catalog: &Catalog, group: &str, source: Source<'_>) -> Result<()> {
     source.read()?;
-    let networks = context.store.networks().await?;
-    let network =
-        networks.first().context("there is no network yet: add one with `headnode network add` first")?;
+    let network = catalog.networks.values().next();
+    let network = network.context("there is no network yet: add one with `headnode network add` first")?;
     let sample = Node {
         id: 0,
         name: "sample".into(),
@@ -73,7 +132,7 @@ async fn check(context: &Context, group: &str, source: Source<'_>) -> Result<()>
         since: 0,
         seen_at: None,
     };
-    warn(&Recipe::build(&context.store, sample, source).await?);
+    warn(&Recipe::build(catalog, sample, source)?);
     Ok(())
 }
 
@@ -103,9 +162,10 @@ async fn show(context: &Context, name: &str, secrets: bool) -> Result<()> {
     let text = if secrets { group.document } else { document::hide_secrets(&group.document)? };
     match context.output {
         Output::Table => output::text(&text),
-        Output::Json => {
+        Output::Json | Output::Yaml => {
             let document: Value = toml_edit::de::from_str(&text)?;
-            output::json(
+            output::data(
+                context.output,
                 &json!({"name": name, "changed_at": clock::text(group.changed_at), "document": document}),
             )
         }

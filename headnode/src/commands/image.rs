@@ -38,8 +38,8 @@ async fn add(context: &Context, name: &str, source: &Path) -> Result<()> {
         stored_size >> 20,
         imported.digest
     ));
-    if context.output == crate::cli::Output::Json {
-        output::json(&named(name, &imported.digest))?;
+    if context.output != crate::cli::Output::Table {
+        output::data(context.output, &named(name, &imported.digest))?;
     }
     Ok(())
 }
@@ -76,7 +76,7 @@ async fn show(context: &Context, name: &str) -> Result<()> {
     let digest = digest(context, name).await?;
     let mut json = serde_json::to_value(manifest(context, &digest)?)?;
     json["digest"] = digest.to_string().into();
-    output::json(&json)
+    output::data(context.output, &json)
 }
 
 /// The files go when no name means them any more.

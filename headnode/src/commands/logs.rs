@@ -20,7 +20,7 @@ pub(super) async fn run(
     name: Option<&str>,
     attempt: Option<&str>,
 ) -> Result<()> {
-    let node = context.store.node(node).await?;
+    let node = context.node(node).await?;
     // The last first.
     let mut attempts = context.store.attempts(node.id).await?;
     if let Some(wanted) = attempt {
@@ -66,9 +66,12 @@ fn print(context: &Context, node: &str, name: &str, of_attempts: &[(Attempt, Vec
     let bytes = fs::read(&log.path).with_context(|| format!("reading {}", log.path.display()))?;
     match context.output {
         Output::Table => output::bytes(&bytes),
-        Output::Json => output::json(&json!({
-            "attempt": log.attempt, "name": log.name, "size": log.size, "at": clock::text(clock::ms(log.at)),
-            "text": String::from_utf8_lossy(&bytes),
-        })),
+        Output::Json | Output::Yaml => output::data(
+            context.output,
+            &json!({
+                "attempt": log.attempt, "name": log.name, "size": log.size, "at": clock::text(clock::ms(log.at)),
+                "text": String::from_utf8_lossy(&bytes),
+            }),
+        ),
     }
 }

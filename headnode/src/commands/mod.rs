@@ -1,6 +1,11 @@
 //! The commands. Each opens the store, does one thing, and prints what it did.
 
+mod addhost;
+mod attribute;
+mod backup;
 mod boot;
+mod change;
+mod effective;
 mod escrow;
 mod group;
 mod image;
@@ -9,7 +14,9 @@ mod netboot;
 mod network;
 mod node;
 mod password;
+mod plugin;
 mod script;
+mod select;
 mod status;
 mod users;
 
@@ -18,7 +25,7 @@ use std::path::Path;
 use anyhow::{Context as _, Result, ensure};
 use serde_json::json;
 
-use crate::cli::{Cli, Command, Init, Output};
+use crate::cli::{self, Cli, Command, Init, Output};
 use crate::data_dir::DataDir;
 use crate::recipe::{Form, HTTP_PORT, HTTPS_PORT, Recipe};
 use crate::store::Store;
@@ -29,13 +36,15 @@ pub struct Context {
     dir: DataDir,
     store: Store,
     output: Output,
+    /// Whether nobody is to be asked.
+    yes: bool,
 }
 
 impl Context {
-    async fn open(path: &Path, output: Output) -> Result<Self> {
+    async fn open(path: &Path, output: Output, yes: bool) -> Result<Self> {
         let dir = DataDir::open(path)?;
         let store = Store::open(&dir.database()).await?;
-        Ok(Self { dir, store, output })
+        Ok(Self { dir, store, output, yes })
     }
 }
 
@@ -44,18 +53,19 @@ impl Context {
 /// # Errors
 /// Those of the command, to be shown whole.
 pub async fn run(cli: Cli) -> Result<()> {
-    let Cli { data_dir, output, command } = cli;
+    let Cli { data_dir, output, yes, command } = cli;
     match &command {
         Command::HashPassword => return password::hash(),
+        Command::Plugin(cli::Plugin::Render(options)) => return plugin::render(options),
         Command::Init(options) => return init(&data_dir, options).await,
         Command::Serve(options) => {
             init(&data_dir, &Init { http_port: None, https_port: None }).await?;
-            let Context { dir, store, .. } = Context::open(&data_dir, output).await?;
+            let Context { dir, store, .. } = Context::open(&data_dir, output, yes).await?;
             return serve::run(&dir, store, options).await;
         }
         _ => {}
     }
-    let context = Context::open(&data_dir, output).await?;
+    let context = Context::open(&data_dir, output, yes).await?;
     match command {
         Command::Init(_) | Command::Serve(_) | Command::HashPassword => Ok(()),
         Command::Trust { write } => trust(&context, write.as_deref()),
@@ -69,10 +79,16 @@ pub async fn run(cli: Cli) -> Result<()> {
         }
         Command::Group(command) => group::run(&context, command).await,
         Command::Node(command) => node::run(&context, command).await,
+        Command::Attribute(command) => attribute::run(&context, command).await,
+        Command::Addhost(options) => addhost::run(&context, &options).await,
+        Command::Host(command) => addhost::host(&context, command).await,
         Command::Boot(command) => boot::run(&context, command).await,
+        Command::Plugin(command) => plugin::run(&context, command).await,
         Command::Nii { node } => nii(&context, &node).await,
+        Command::Export { secrets } => backup::export(&context, secrets).await,
+        Command::Import { file } => backup::import(&context, &file).await,
         Command::Status { nodes } => status::status(&context, &nodes).await,
-        Command::Events { node, limit } => status::events(&context, node.as_deref(), limit).await,
+        Command::Events { nodes, limit } => status::events(&context, &nodes, limit).await,
     }
 }
 
@@ -98,9 +114,9 @@ fn trust(context: &Context, write: Option<&Path>) -> Result<()> {
 }
 
 async fn nii(context: &Context, node: &str) -> Result<()> {
-    let node = context.store.node(node).await?;
+    let node = context.node(node).await?;
     let nii = Recipe::of(&context.store, node).await?.nii(Form::Public)?;
-    output::json(&serde_json::from_str(&nii)?)
+    output::data(context.output, &serde_json::from_str(&nii)?)
 }
 
 /// Names become parts of paths and URLs.

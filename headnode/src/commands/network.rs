@@ -22,26 +22,34 @@ pub(super) async fn run(context: &Context, command: Command) -> Result<()> {
 fn checked(add: NetworkAdd) -> Result<Network> {
     let NetworkAdd { name, interface, subnet, address, range, gateway, dns, domain, dhcp, mac_proof } = add;
     check_name("network", &name)?;
+    let network = Network { name, interface, subnet, address, range, gateway, dns, domain, dhcp, mac_proof };
+    check(&network)?;
+    Ok(network)
+}
+
+/// Whether its addresses fit together.
+pub(super) fn check(network: &Network) -> Result<()> {
+    let Network { interface, subnet, address, range, gateway, domain, .. } = network;
     let right = |c: char| c.is_ascii_graphic() && !"/,:".contains(c);
     ensure!(
         (1..16).contains(&interface.len()) && interface.chars().all(right),
         "`{interface}` is no interface name"
     );
-    let hosts = [Some(address), range.map(|range| range.first), range.map(|range| range.last), gateway];
+    let hosts = [Some(*address), range.map(|range| range.first), range.map(|range| range.last), *gateway];
     for host in hosts.into_iter().flatten() {
         ensure!(subnet.has_host(host), "{host} is no host's address in {subnet}");
     }
     if let Some(range) = range {
         ensure!(
-            !(range.first..=range.last).contains(&address),
+            !(range.first..=range.last).contains(address),
             "the range {range} contains the head node's {address}"
         );
     }
-    if let Some(domain) = &domain {
+    if let Some(domain) = domain {
         let right = |c: char| c.is_ascii_alphanumeric() || "-.".contains(c);
         ensure!(!domain.is_empty() && domain.chars().all(right), "`{domain}` is no domain name");
     }
-    Ok(Network { name, interface, subnet, address, range, gateway, dns, domain, dhcp, mac_proof })
+    Ok(())
 }
 
 fn as_json(network: &Network) -> Value {
@@ -75,8 +83,8 @@ async fn show(context: &Context, name: &str) -> Result<()> {
     let port = context.store.port("http-port", HTTP_PORT).await?;
     let mut json = as_json(&network);
     json["script_url"] = format!("http://{}:{port}{}{}", network.address, script::PATH, script::QUERY).into();
-    if context.output == Output::Json {
-        return output::json(&json);
+    if context.output != Output::Table {
+        return output::data(context.output, &json);
     }
     let Value::Object(fields) = json else { return Ok(()) };
     let line = |(key, value): (&String, &Value)| match value.as_str() {

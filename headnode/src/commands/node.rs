@@ -1,15 +1,21 @@
 //! `headnode node …`
 
+use std::collections::BTreeSet;
+
 use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::{Value, json};
 
-use super::{Context, check_name, warn};
+use super::change::Change;
+use super::{Context, check_name, effective, warn};
 use crate::cli::{Assignment, Node as Command, NodeSet, Output};
 use crate::clock;
 use crate::document;
+use crate::log;
 use crate::logs;
 use crate::output::{self, List, or_dash};
-use crate::recipe::Recipe;
+use crate::plugins::Verb;
+use crate::ranges;
+use crate::recipe::{Catalog, Recipe};
 use crate::state::State;
 use crate::store::inventory::Network;
 use crate::store::nodes::Node;
@@ -17,16 +23,22 @@ use crate::store::nodes::Node;
 pub(super) async fn run(context: &Context, command: Command) -> Result<()> {
     match command {
         Command::Add { name, set } => add(context, name, set).await,
-        Command::Set { name, set, unset } => change(context, &name, set, &unset).await,
-        Command::List => list(context).await,
-        Command::Show { name } => show(context, &name).await,
-        Command::Rm { names } => {
-            for name in names {
-                context.store.remove_node(&name).await?;
-                logs::forget(&context.dir, &name)?;
-            }
-            Ok(())
+        Command::Set { nodes, set, unset } => change(context, &nodes, set, &unset).await,
+        Command::Unset { nodes, keys } => {
+            let changed = context.nodes_to_change(&[nodes]).await?.into_iter().map(|node| {
+                let mut overrides = node.overrides.clone();
+                for key in &keys {
+                    overrides = document::unset(&overrides, key).with_context(|| node.name.clone())?;
+                }
+                Ok((node.clone(), Node { overrides, ..node }))
+            });
+            save(context, changed.collect::<Result<_>>()?).await
         }
+        Command::Edit { node } => edit(context, &node).await,
+        Command::List { nodes } => list(context, &nodes).await,
+        Command::Show { node, effective: false } => show(context, &node).await,
+        Command::Show { node, effective: true } => show_effective(context, &node).await,
+        Command::Rm { nodes } => remove(context, &nodes).await,
     }
 }
 
@@ -49,24 +61,54 @@ async fn add(context: &Context, name: String, set: NodeSet) -> Result<()> {
         seen_at: None,
     };
     override_keys(&mut node, &set.keys)?;
-    save(context, &node).await
+    warn(&Recipe::of(&context.store, node.clone()).await?);
+    context.store.save_node(&node).await?;
+    context.tell(Verb::Added, &[context.store.node(&node.name).await?]).await
 }
 
-async fn change(context: &Context, name: &str, set: NodeSet, unset: &[String]) -> Result<()> {
-    let mut node = context.store.node(name).await?;
-    if set.network.is_some() || set.ip.is_some() {
-        let wanted = set.network.as_deref();
-        node.network = network_for(context, wanted, set.ip.or(node.address)).await?.name;
+async fn change(context: &Context, nodes: &str, set: NodeSet, unset: &[String]) -> Result<()> {
+    let nodes = context.nodes_to_change(&[nodes.to_owned()]).await?;
+    let own = set.mac.is_some() || set.ip.is_some() || set.uid.is_some();
+    ensure!(nodes.len() == 1 || !own, "--mac, --ip and --uid are one node's own: say them node by node");
+    let mut changed = Vec::new();
+    for old in nodes {
+        let mut node = old.clone();
+        if set.network.is_some() || set.ip.is_some() {
+            let wanted = set.network.as_deref();
+            node.network = network_for(context, wanted, set.ip.or(node.address)).await?.name;
+        }
+        node.group = set.group.clone().unwrap_or(node.group);
+        node.mac = set.mac.clone().unwrap_or(node.mac);
+        node.address = set.ip.or(node.address);
+        node.uid = set.uid.clone().or(node.uid);
+        for key in unset {
+            node.overrides = document::unset(&node.overrides, key)?;
+        }
+        override_keys(&mut node, &set.keys)?;
+        changed.push((old, node));
     }
-    node.group = set.group.unwrap_or(node.group);
-    node.mac = set.mac.unwrap_or(node.mac);
-    node.address = set.ip.or(node.address);
-    node.uid = set.uid.or(node.uid);
-    for key in unset {
-        node.overrides = document::unset(&node.overrides, key)?;
+    save(context, changed).await
+}
+
+async fn edit(context: &Context, node: &str) -> Result<()> {
+    let old = context.node(node).await?;
+    let catalog = Catalog::load(&context.store).await?;
+    let overrides = context.edit(&old.overrides, |text| {
+        catalog.recipe(Node { overrides: text.to_owned(), ..old.clone() }).map(drop)
+    })?;
+    save(context, vec![(old.clone(), Node { overrides, ..old })]).await
+}
+
+async fn remove(context: &Context, words: &[String]) -> Result<()> {
+    let nodes = context.nodes_to_change(words).await?;
+    let names = ranges::fold(nodes.iter().map(|node| node.name.as_str()));
+    context
+        .confirm(&format!("{names}: {} go, with all that they reported\n", nodes.len()), "Remove them?")?;
+    for node in &nodes {
+        context.store.remove_node(&node.name).await?;
+        logs::forget(&context.dir, &node.name)?;
     }
-    override_keys(&mut node, &set.keys)?;
-    save(context, &node).await
+    context.tell(Verb::Removed, &nodes).await
 }
 
 fn override_keys(node: &mut Node, keys: &[Assignment]) -> Result<()> {
@@ -76,10 +118,42 @@ fn override_keys(node: &mut Node, keys: &[Assignment]) -> Result<()> {
     Ok(())
 }
 
-/// Nothing is stored that would not make a node.
-async fn save(context: &Context, node: &Node) -> Result<()> {
-    warn(&Recipe::of(&context.store, node.clone()).await?);
-    context.store.save_node(node).await
+/// All or none, and nothing is stored that would not make a node.
+pub(super) async fn save(context: &Context, changed: Vec<(Node, Node)>) -> Result<()> {
+    let catalog = Catalog::load(&context.store).await?;
+    let mut said = BTreeSet::new();
+    for (_, node) in &changed {
+        said.extend(catalog.recipe(node.clone())?.warnings().into_iter().map(|warning| warning.to_string()));
+    }
+    said.iter().for_each(|warning| log::line(format_args!("{warning}")));
+    let change = |(old, new): &(Node, Node)| Change {
+        name: new.name.clone(),
+        old: text(old, new),
+        new: text(new, old),
+    };
+    if context.agree(&changed.iter().map(change).collect::<Vec<_>>())? {
+        let nodes: Vec<Node> = changed.into_iter().map(|(_, node)| node).collect();
+        context.store.save_nodes(&nodes).await?;
+        context.tell(Verb::Updated, &nodes).await?;
+    }
+    Ok(())
+}
+
+/// What an admin may change of a node, as TOML, but for what `other` has as well: nodes that change in the same way have
+/// the same texts.
+fn text(node: &Node, other: &Node) -> String {
+    let fields = |node: &Node| {
+        [
+            ("group", Some(node.group.clone())),
+            ("network", Some(node.network.clone())),
+            ("mac", Some(node.mac.to_string())),
+            ("address", node.address.map(|address| address.to_string())),
+            ("uid", node.uid.clone()),
+        ]
+    };
+    let differ = fields(node).into_iter().zip(fields(other)).filter(|(field, other)| field != other);
+    let line = |((name, value), _)| Some(format!("node.{name} = {}\n", toml_edit::Value::from(value?)));
+    differ.filter_map(line).collect::<String>() + &node.overrides
 }
 
 /// The network of that name, or the only one that fits.
@@ -132,9 +206,9 @@ fn as_json(node: &Node) -> Value {
     })
 }
 
-async fn list(context: &Context) -> Result<()> {
+async fn list(context: &Context, words: &[String]) -> Result<()> {
     let mut list = List::new(&["name", "group", "network", "mac", "address", "state"]);
-    for node in context.store.nodes().await? {
+    for node in context.nodes(words).await? {
         let json = as_json(&node);
         let (mac, state) = (node.mac.to_string(), node.state.to_string());
         list.push(vec![node.name, node.group, node.network, mac, or_dash(node.address), state], json);
@@ -142,13 +216,36 @@ async fn list(context: &Context) -> Result<()> {
     list.print(context.output)
 }
 
+async fn show_effective(context: &Context, name: &str) -> Result<()> {
+    let recipe = Recipe::of(&context.store, context.node(name).await?).await?;
+    let group = context.store.group(&recipe.node.group).await?;
+    let values = document::effective(&group.document, &recipe.node.overrides)?;
+    let network = format!("network {}", recipe.network.name);
+    let own = |key: &'static str, value: Value| (key, value, "node".to_owned());
+    let mut more = vec![
+        own("name", recipe.node.name.clone().into()),
+        own("group", recipe.node.group.clone().into()),
+        own("mac", recipe.node.mac.as_str().into()),
+        own("address", json!(recipe.node.address)),
+        own("uid", json!(recipe.node.uid)),
+    ];
+    more.retain(|(_, value, _)| !value.is_null());
+    if let (None, Some(domain)) = (&recipe.document.network.domain, &recipe.network.domain) {
+        more.push(("network.domain", domain.clone().into(), network.clone()));
+    }
+    if recipe.document.network.dns.is_none() && !recipe.network.dns.is_empty() {
+        more.push(("network.dns", json!(recipe.network.dns), network));
+    }
+    effective::print(context, &values, &group.name, &more)
+}
+
 async fn show(context: &Context, name: &str) -> Result<()> {
-    let node = context.store.node(name).await?;
+    let node = context.node(name).await?;
     let overrides = document::hide_secrets(&node.overrides)?;
     let mut json = as_json(&node);
     json["overrides"] = toml_edit::de::from_str(&overrides)?;
-    if context.output == Output::Json {
-        return output::json(&json);
+    if context.output != Output::Table {
+        return output::data(context.output, &json);
     }
     let fields = ["name", "group", "network", "mac", "address", "uid", "state", "since", "seen"];
     let line = |field: &&str| format!("{field}: {}\n", or_dash(json[*field].as_str()));

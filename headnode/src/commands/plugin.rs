@@ -14,6 +14,7 @@ use crate::plugins::render::Template;
 use crate::plugins::shipped::{self, SHIPPED};
 use crate::plugins::{self, Verb, folder, input, target};
 use crate::store::events::Line;
+use crate::store::nodes::Node;
 
 /// More is no input of a plugin.
 const INPUT_MAX: u64 = 1 << 30;
@@ -24,7 +25,7 @@ pub(super) async fn run(context: &Context, command: Command) -> Result<()> {
         Command::Install { names } => install(context, &names),
         Command::Run { nodes } => {
             let nodes = context.nodes(&nodes).await?;
-            plugins::tell(&context.dir, &context.store, Verb::Updated, &nodes).await
+            context.tell(Verb::Updated, &nodes).await
         }
         Command::Input { nodes } => {
             let nodes = context.nodes(&nodes).await?;
@@ -33,6 +34,16 @@ pub(super) async fn run(context: &Context, command: Command) -> Result<()> {
         }
         Command::Template { name } => output::text(shipped::find(&name)?.template),
         Command::Render(options) => render(&options),
+    }
+}
+
+impl Context {
+    /// Tells plugins what a command has done, and that this was all.
+    ///
+    /// # Errors
+    /// Those of [`plugins::tell`].
+    pub(super) async fn tell(&self, verb: Verb, nodes: &[Node]) -> Result<()> {
+        plugins::tell(&self.dir, &self.store, verb, nodes).await
     }
 }
 

@@ -58,10 +58,13 @@ async fn show(context: &Context, name: &str) -> Result<()> {
     let bytes = fs::read(&path).with_context(|| format!("reading {}", path.display()))?;
     match context.output {
         Output::Table => output::bytes(&bytes),
-        Output::Json => output::json(&json!({
-            "name": name, "digest": script.digest, "size": script.size, "added_at": clock::text(script.added_at),
-            "text": String::from_utf8_lossy(&bytes),
-        })),
+        Output::Json | Output::Yaml => output::data(
+            context.output,
+            &json!({
+                "name": name, "digest": script.digest, "size": script.size, "added_at": clock::text(script.added_at),
+                "text": String::from_utf8_lossy(&bytes),
+            }),
+        ),
     }
 }
 

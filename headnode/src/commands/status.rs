@@ -2,13 +2,14 @@
 
 use std::collections::HashMap;
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use serde_json::{Value, json};
 
 use super::Context;
 use crate::clock;
 use crate::document::{self, Source};
 use crate::log;
+use crate::names;
 use crate::output::{List, or_dash};
 use crate::state::State;
 use crate::store::attempts::Progress;
@@ -16,13 +17,7 @@ use crate::store::events::Line;
 use crate::store::nodes::{Node, Stranger};
 
 pub(super) async fn status(context: &Context, names: &[String]) -> Result<()> {
-    let nodes = context.store.nodes().await?;
-    for name in names {
-        ensure!(
-            nodes.iter().any(|node| node.name == *name),
-            "there is no node `{name}`: see `headnode node list`"
-        );
-    }
+    let nodes = context.nodes(names).await?;
     let groups: HashMap<String, (String, Option<u32>)> = context
         .store
         .groups()
@@ -39,15 +34,13 @@ pub(super) async fn status(context: &Context, names: &[String]) -> Result<()> {
         .collect();
     let mut list = List::new(&["node", "group", "address", "state", "step", "progress", "since", "error"]);
     for node in nodes {
-        if names.is_empty() || names.contains(&node.name) {
-            let cap = match groups.get(&node.group) {
-                Some((_, cap)) if node.overrides.is_empty() => *cap,
-                Some((text, _)) => document::merge(text, &node.overrides).ok().and_then(|text| cap(&text)),
-                None => None,
-            };
-            let (row, json) = node_row(&node, cap, progress.remove(&node.name));
-            list.push(row, json);
-        }
+        let cap = match groups.get(&node.group) {
+            Some((_, cap)) if node.overrides.is_empty() => *cap,
+            Some((text, _)) => document::merge(text, &node.overrides).ok().and_then(|text| cap(&text)),
+            None => None,
+        };
+        let (row, json) = node_row(&node, cap, progress.remove(&node.name));
+        list.push(row, json);
     }
     if names.is_empty() {
         for stranger in context.store.strangers().await? {
@@ -102,9 +95,15 @@ fn node_row(node: &Node, cap: Option<u32>, progress: Option<Progress>) -> (Vec<S
     (vec![name, group, address, state, or_dash(step), or_dash(progress), since, or_dash(report.error)], json)
 }
 
-pub(super) async fn events(context: &Context, node: Option<&str>, limit: u32) -> Result<()> {
+pub(super) async fn events(context: &Context, words: &[String], limit: u32) -> Result<()> {
+    // The audit log outlives nodes: a plain name need not be one's any more.
+    let names = match words {
+        [] => None,
+        [name] if names::is_name(name) => Some(vec![name.clone()]),
+        words => Some(context.nodes(words).await?.into_iter().map(|node| node.name).collect()),
+    };
     let mut list = List::new(&["at", "node", "kind", "what"]);
-    for line in context.store.history(node, limit).await? {
+    for line in context.store.history(names.as_deref(), limit).await? {
         let source = line.source.as_ref();
         let json = json!({
             "at": clock::text(line.at), "node": line.node, "kind": line.kind,

@@ -246,7 +246,8 @@ mod tests {
 
     use super::*;
 
-    const ID: [u8; 17] = [0, 0x33, 0x22, 0x11, 0x00, 0x55, 0x44, 0x77, 0x66, 0x88, 0x99, 0xaa, 0xbb, 0xcc, 0xdd, 0xee, 0xff];
+    const ID: [u8; 17] =
+        [0, 0x33, 0x22, 0x11, 0x00, 0x55, 0x44, 0x77, 0x66, 0x88, 0x99, 0xaa, 0xbb, 0xcc, 0xdd, 0xee, 0xff];
 
     fn packet(options: &[(u8, &[u8])]) -> Vec<u8> {
         let mut bytes = vec![0; 236];
@@ -281,7 +282,10 @@ mod tests {
         assert_eq!(packet.kind, Kind::Discover);
         assert_eq!(packet.mac.as_str(), "52:54:00:ab:cd:01");
         assert_eq!(packet.relay, Some([10, 2, 0, 254].into()));
-        assert_eq!((packet.requested, packet.server), (Some([10, 1, 0, 105].into()), Some([10, 1, 0, 9].into())));
+        assert_eq!(
+            (packet.requested, packet.server),
+            (Some([10, 1, 0, 105].into()), Some([10, 1, 0, 9].into()))
+        );
         assert_eq!(packet.arch.map(firmware).as_deref(), Some("UEFI x86-64"));
         assert_eq!(packet.uuid.unwrap().to_string(), "00112233-4455-6677-8899-aabbccddeeff");
         assert_eq!(packet.vendor_class.as_deref(), Some("PXEClient:Arch:00007:UNDI:003016"));
@@ -334,7 +338,9 @@ mod tests {
         (ip[0], ip[3], ip[9]) = (0x45, 31, UDP);
         ip.extend([0, 68, 0, 67, 0, 11, 0, 0, b'a', b'b', b'c', 0, 0]);
         assert_eq!(to_server(&ip), Some(&b"abc"[..]), "without the padding behind it");
-        for (at, value) in [(0, 0x65), (0, 0x44), (9, 6), (6, 0x20), (7, 1), (23, 68), (25, 12), (25, 7), (3, 34)] {
+        for (at, value) in
+            [(0, 0x65), (0, 0x44), (9, 6), (6, 0x20), (7, 1), (23, 68), (25, 12), (25, 7), (3, 34)]
+        {
             let mut broken = ip.clone();
             broken[at] = value;
             assert_eq!(to_server(&broken), None, "{at} {value}");

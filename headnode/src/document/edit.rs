@@ -4,7 +4,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use toml_edit::{DocumentMut, Item, Table, TableLike, Value};
 
 /// What `group show` prints in place of a secret.
-const HIDDEN: &str = "(hidden)";
+pub const HIDDEN: &str = "(hidden)";
 
 fn parse(text: &str) -> Result<DocumentMut> {
     text.parse().context("reading the document as TOML")

@@ -4,6 +4,7 @@
 //! A node's overrides are TOML of the same shape, merged over its group's document.
 
 mod edit;
+mod effective;
 mod package;
 mod place;
 
@@ -14,14 +15,18 @@ use std::net::IpAddr;
 use nii::secret::Secret;
 use nii::v1::{Boot, HostKeys, Install, Interface, Locale, Module, Storage};
 use nii::{Finding, Severity};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use toml_edit::de::Deserializer;
 
-pub use edit::{hide_secrets, merge, set, unset};
+use crate::addhost::names::Format;
+use crate::addresses::Range;
+
+pub use edit::{HIDDEN, hide_secrets, merge, set, unset};
+pub use effective::{Effective, Layer, effective};
 pub use package::{Package, Script};
 
 /// A group's document, with a node's overrides or without.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Document {
     /// Name of the kernel and initrd to boot.
     pub netboot: Option<String>,
@@ -61,6 +66,29 @@ pub struct Document {
     /// Free key/value pairs.
     #[serde(default)]
     pub attributes: BTreeMap<String, String>,
+    /// How addhost makes nodes of this group.
+    #[serde(default)]
+    pub addhost: Addhost,
+}
+
+/// Names and addresses of nodes that addhost makes.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Addhost {
+    /// A format of names, as `compute-#RR-#NN`; by default the group's name is before `-#RR-#NN`.
+    pub names: Option<String>,
+    /// A range of addresses, as `10.1.0.11-10.1.0.99`; by default all of the network that are not for discovery.
+    pub addresses: Option<String>,
+}
+
+impl Addhost {
+    fn check(&self, out: &mut Vec<Finding>) {
+        if let Some(Err(error)) = self.names.as_ref().map(|names| names.parse::<Format>()) {
+            out.push(Finding::error("addhost.names", error.to_string()));
+        }
+        if let Some(Err(error)) = self.addresses.as_ref().map(|range| range.parse::<Range>()) {
+            out.push(Finding::error("addhost.addresses", error.to_string()));
+        }
+    }
 }
 
 fn ten() -> u32 {
@@ -68,7 +96,7 @@ fn ten() -> u32 {
 }
 
 /// The image, by name.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Image {
     /// As it was imported.
     pub name: String,
@@ -77,7 +105,7 @@ pub struct Image {
 }
 
 /// Root's account: the NII's section and its secret.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Root {
     /// As in the NII.
     #[serde(default)]
@@ -90,7 +118,7 @@ pub struct Root {
 }
 
 /// The network of the installed system.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Network {
     /// How the boot interface gets its address.
     #[serde(default)]
@@ -110,7 +138,7 @@ pub struct Network {
 }
 
 /// How the boot interface of the installed system gets its address.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Addressing {
     /// From DHCP.
@@ -213,6 +241,7 @@ impl Document {
         if let Some(package) = &self.package {
             package.check(out);
         }
+        self.addhost.check(out);
     }
 }
 

@@ -7,10 +7,10 @@ use nii::v1::{
     self, Distribution, Firewall, PasswordHashes, Phase, Remote, Repository, Selinux, Services,
     Source as Tree,
 };
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// What anaconda installs, and how it is booted.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Package {
     /// As in the NII.
     pub os: Distribution,
@@ -56,7 +56,7 @@ pub struct Package {
 }
 
 /// An account: the NII's, and its password.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct User {
     /// As in the NII.
     pub name: String,
@@ -81,7 +81,7 @@ pub struct User {
 }
 
 /// A stored script that is run.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Script {
     /// Its name here and on the node.
     pub name: String,

@@ -23,6 +23,7 @@ use crate::store::attempts::{self, Mint};
 #[derive(Deserialize)]
 pub struct Who {
     mac: Option<String>,
+    uuid: Option<String>,
     platform: Option<String>,
 }
 
@@ -34,7 +35,8 @@ pub async fn script(
 ) -> impl IntoResponse {
     let Some(mac) = who.mac.as_deref().and_then(mac_of) else { return text(script::who_are_you()) };
     let platform = if who.platform.as_deref() == Some("efi") { Platform::Efi } else { Platform::Pcbios };
-    text(script_for(&app, &mac, platform, peer).await.unwrap_or_else(|error| {
+    let uuid = who.uuid.as_deref().and_then(|uuid| uuid.parse().ok());
+    text(script_for(&app, &mac, uuid, platform, peer).await.unwrap_or_else(|error| {
         crate::log::line(format_args!("boot script of {mac}: {error:#}"));
         script::wait(&mac, "the head node failed at this, its log says more")
     }))
@@ -44,11 +46,17 @@ fn text(script: String) -> impl IntoResponse {
     ([(header::CONTENT_TYPE, "text/plain"), (header::CACHE_CONTROL, "no-store")], script)
 }
 
-async fn script_for(app: &App, mac: &Mac, platform: Platform, peer: SocketAddr) -> Result<String> {
+async fn script_for(
+    app: &App,
+    mac: &Mac,
+    uuid: Option<Uuid>,
+    platform: Platform,
+    peer: SocketAddr,
+) -> Result<String> {
     let peer_name = peer_text(peer);
     let Some(node) = app.store.node_by_mac(mac).await? else {
-        app.store.see_stranger(mac, &peer_name).await?;
-        return Ok(script::wait(mac, "this machine is no node yet (headnode node add)"));
+        app.store.see_stranger(mac, uuid, &peer_name).await?;
+        return Ok(script::wait(mac, "this machine is no node yet (headnode addhost)"));
     };
     app.store.see_node(node.id, &peer_name).await?;
     let recipe = Recipe::of(&app.store, node).await?;
@@ -118,7 +126,47 @@ pub async fn token(
     if app.is_foreign(&node, peer, "foreign-token-request", &wish).await? {
         return Err(Refused::new(ErrorCode::Unauthorized, "this address is not the node's, by lease or ARP"));
     }
+    Ok(archive(&app, attempt))
+}
+
+/// `GET /boot/token/of/<mac>`: what [`script`] is to iPXE, for firmware that has its kernel and arguments from a plugin's
+/// file (PXELINUX, GRUB) and needs no more than the token. It begins an attempt by the same rules.
+pub async fn token_of(
+    State(app): State<App>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    Path(mac): Path<String>,
+) -> Result<Response, Refused> {
+    let mac = mac_of(&mac).ok_or_else(|| Refused::new(ErrorCode::NotFound, "this is no MAC address"))?;
+    let Some(node) = app.store.node_by_mac(&mac).await? else {
+        app.store.see_stranger(&mac, None, &peer_text(peer)).await?;
+        return Err(Refused::new(ErrorCode::NotFound, "this machine is no node yet (headnode addhost)"));
+    };
+    app.store.see_node(node.id, &peer_text(peer)).await?;
+    let recipe = Recipe::of(&app.store, node).await?;
+    let name = &recipe.node.name;
+    if !attempts::may_try(recipe.node.state, recipe.retries_failed()) || recipe.netboot().is_err() {
+        return Err(Refused::new(ErrorCode::NotArmed, not_armed(name)));
+    }
+    if app.is_foreign(&recipe.node, peer, "foreign-token-request", "asked for its token").await? {
+        return Err(Refused::new(ErrorCode::Unauthorized, foreign(name, &peer_text(peer))));
+    }
+    let cap = recipe.document.attempts;
+    match app.store.mint(recipe.node.id, cap, &app.keys).await? {
+        Mint::Attempt(attempt) => {
+            let banner = script::banner(name, attempt.number, cap);
+            crate::log::line(format_args!("{mac}: {banner}, by its boot menu"));
+            Ok(archive(&app, attempt.id))
+        }
+        Mint::Parked => {
+            crate::log::line(format_args!("{name}: parked: its {cap} attempts are used up"));
+            Err(Refused::new(ErrorCode::NotArmed, parked(name)))
+        }
+        Mint::NotArmed => Err(Refused::new(ErrorCode::NotArmed, not_armed(name))),
+    }
+}
+
+fn archive(app: &App, attempt: Uuid) -> Response {
     let archive = cpio::token(&attempts::token(&app.keys, attempt));
     let headers = [(header::CONTENT_TYPE, "application/octet-stream"), (header::CACHE_CONTROL, "no-store")];
-    Ok((headers, archive).into_response())
+    (headers, archive).into_response()
 }

@@ -99,6 +99,7 @@ pub fn plain(app: App) -> Router {
     let calls = Router::new()
         .route("/boot/script", get(boot::script))
         .route("/boot/token/{attempt}", get(boot::token))
+        .route("/boot/token/of/{mac}", get(boot::token_of))
         .route(REFUSAL, get(package::refusal))
         .route("/api/v1/time", get(session::time))
         .route("/healthz", get(async || "ok\n"))

@@ -1,14 +1,16 @@
 //! All that makes one node: its row, its network, its group's document with its own overrides, image, netboot and
 //! scripts. Boot scripts and NIIs come from here.
 
+mod catalog;
 mod references;
 
 use anyhow::{Context as _, Result, bail};
 use nii::v1::{self, Family4, HostKeys, InstallType, InterfaceMatch, Nii, Secrets, SshHostKey, Static4};
 use nii::{Finding, ReadError, Strictness};
 
+pub use self::catalog::Catalog;
 use self::references::References;
-use crate::document::{self, Addressing, Document, Package, Source};
+use crate::document::{Addressing, Document, Package, Source};
 use crate::store::Store;
 use crate::store::inventory::{Netboot, Network};
 use crate::store::nodes::Node;
@@ -56,32 +58,24 @@ impl Recipe {
     /// # Errors
     /// When its document cannot be read, or names an image, netboot or script that is not there.
     pub async fn of(store: &Store, node: Node) -> Result<Self> {
-        let group = store.group(&node.group).await?;
-        let (name, text) = if node.overrides.is_empty() {
-            (format!("group {}", group.name), group.document)
-        } else {
-            let merged = document::merge(&group.document, &node.overrides)?;
-            (format!("node {} (group {} with its overrides)", node.name, group.name), merged)
-        };
-        Self::build(store, node, Source { name: &name, text: &text }).await
+        Catalog::load(store).await?.recipe(node)
     }
 
     /// Of a node whose whole document is `source`, which need not be in the store yet.
     ///
     /// # Errors
     /// When the document cannot be read, or names an image, netboot or script that is not there.
-    pub async fn build(store: &Store, node: Node, source: Source<'_>) -> Result<Self> {
+    pub fn build(catalog: &Catalog, node: Node, source: Source<'_>) -> Result<Self> {
         let document = source.read()?;
         let mut findings = Vec::new();
-        let references = References::find(store, &document, &mut findings).await?;
+        let references = References::find(catalog, &document, &mut findings);
         if document.network.addressing == Addressing::Static && node.address.is_none() {
             let message = format!("`static` needs an address: headnode node set {} --ip IP", node.name);
             findings.push(Finding::error("network.addressing", message));
         }
         source.refuse(&findings)?;
-        let network = store.network(&node.network).await?;
-        let http_port = store.port("http-port", HTTP_PORT).await?;
-        let recipe = Self { node, network, document, references, http_port };
+        let network = catalog.network(&node.network)?.clone();
+        let recipe = Self { node, network, document, references, http_port: catalog.http_port };
         recipe.check(source)?;
         Ok(recipe)
     }

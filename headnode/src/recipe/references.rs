@@ -1,13 +1,12 @@
 //! What a document names: images, netboots, scripts. Found in the store, or a finding.
 
-use anyhow::Result;
 use nii::Finding;
 use nii::digest::Digest;
 use nii::v1::{self, Remote};
 
+use super::Catalog;
 use crate::document::Document;
 use crate::scripts;
-use crate::store::Store;
 use crate::store::inventory::Netboot;
 use crate::store::package::Script;
 
@@ -25,35 +24,11 @@ pub(super) struct References {
 }
 
 impl References {
-    /// Looks them up.
-    ///
-    /// # Errors
-    /// When the store cannot be read. What is not there becomes a finding.
-    pub async fn find(store: &Store, document: &Document, out: &mut Vec<Finding>) -> Result<Self> {
-        let mut image = None;
-        if let Some(wanted) = &document.image {
-            image = store.images().await?.into_iter().find(|image| image.name == wanted.name);
-            if image.is_none() {
-                let message = format!(
-                    "there is no image `{}`: see `headnode image import` and `image list`",
-                    wanted.name
-                );
-                out.push(Finding::error("image.name", message));
-            }
-        }
-        let mut netboot = None;
-        if let Some(wanted) = &document.netboot {
-            netboot = store.netboots().await?.into_iter().find(|netboot| netboot.name == *wanted);
-            if netboot.is_none() {
-                let message =
-                    format!("there is no netboot `{wanted}`: see `headnode netboot add` and `netboot list`");
-                out.push(Finding::error("netboot", message));
-            }
-        }
-        let stored = store.scripts().await?;
+    /// Looks them up. What is not there becomes a finding.
+    pub fn find(catalog: &Catalog, document: &Document, out: &mut Vec<Finding>) -> Self {
         let mut scripts = Vec::new();
         for (i, wanted) in document.scripts.iter().enumerate() {
-            if let Some(found) = script(&stored, &wanted.name, || format!("scripts[{i}].name"), out) {
+            if let Some(found) = script(catalog, &wanted.name, || format!("scripts[{i}].name"), out) {
                 if wanted.interpreter.is_none() && !found.program {
                     let message =
                         "needs an `interpreter`: its first line does not say what runs it (`#!/bin/sh`)";
@@ -70,19 +45,41 @@ impl References {
             }
         }
         let template = document.package.as_ref().and_then(|package| package.template.as_ref());
-        let template = template.and_then(|name| script(&stored, name, || "package.template".into(), out));
+        let template = template.and_then(|name| script(catalog, name, || "package.template".into(), out));
         let template = template.map(|found| Remote { url: url(&found.digest), digest: found.digest });
-        Ok(Self { image: image.map(|image| image.digest), netboot, scripts, template })
+        let (image, netboot) = (image(catalog, document, out), netboot(catalog, document, out));
+        Self { image, netboot, scripts, template }
     }
 }
 
+fn image(catalog: &Catalog, document: &Document, out: &mut Vec<Finding>) -> Option<Digest> {
+    let wanted = &document.image.as_ref()?.name;
+    let found = catalog.images.get(wanted);
+    if found.is_none() {
+        let message = format!("there is no image `{wanted}`: see `headnode image import` and `image list`");
+        out.push(Finding::error("image.name", message));
+    }
+    found.copied()
+}
+
+fn netboot(catalog: &Catalog, document: &Document, out: &mut Vec<Finding>) -> Option<Netboot> {
+    let wanted = document.netboot.as_ref()?;
+    let found = catalog.netboots.get(wanted);
+    if found.is_none() {
+        let message =
+            format!("there is no netboot `{wanted}`: see `headnode netboot add` and `netboot list`");
+        out.push(Finding::error("netboot", message));
+    }
+    found.cloned()
+}
+
 fn script<'a>(
-    stored: &'a [Script],
+    catalog: &'a Catalog,
     name: &str,
     path: impl Fn() -> String,
     out: &mut Vec<Finding>,
 ) -> Option<&'a Script> {
-    let found = stored.iter().find(|script| script.name == name);
+    let found = catalog.scripts.get(name);
     if found.is_none() {
         let message = format!("there is no script `{name}`: see `headnode script add` and `script list`");
         out.push(Finding::error(path(), message));

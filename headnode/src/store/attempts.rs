@@ -134,7 +134,7 @@ impl Attempt {
 const OF_NODE: &str = "SELECT attempts.* FROM attempts JOIN armings ON armings.id = attempts.arming
      WHERE armings.node = ? AND armings.ended_at IS NULL ORDER BY attempts.minted_at DESC, attempts.rowid DESC LIMIT 1";
 
-async fn end_arming(write: &mut Write, node: i64) -> Result<()> {
+pub(super) async fn end_arming(write: &mut Write, node: i64) -> Result<()> {
     let now = clock::now_ms();
     sqlx::query(
         "UPDATE attempts SET ended_at = ?1 WHERE ended_at IS NULL
@@ -152,22 +152,31 @@ async fn end_arming(write: &mut Write, node: i64) -> Result<()> {
     Ok(())
 }
 
+/// Arms a node within a larger change; see [`Store::arm`].
+///
+/// # Errors
+/// When the database cannot be written.
+pub async fn arm(write: &mut Write, node: i64, actor: &str) -> Result<Uuid> {
+    let id = Uuid::new_v4();
+    end_arming(write, node).await?;
+    sqlx::query("INSERT INTO armings (id, node, armed_at) VALUES (?, ?, ?)")
+        .bind(id.to_string())
+        .bind(node)
+        .bind(clock::now_ms())
+        .execute(&mut **write)
+        .await?;
+    transition(write, node, Cause::Arm, actor, &format!("arming {id}")).await?;
+    Ok(id)
+}
+
 impl Store {
     /// Arms a node: a new arming, which ends the one before with its attempts and sessions.
     ///
     /// # Errors
     /// When the database cannot be written.
     pub async fn arm(&self, node: &Node, actor: &str) -> Result<Uuid> {
-        let id = Uuid::new_v4();
         let mut write = self.write().await?;
-        end_arming(&mut write, node.id).await?;
-        sqlx::query("INSERT INTO armings (id, node, armed_at) VALUES (?, ?, ?)")
-            .bind(id.to_string())
-            .bind(node.id)
-            .bind(clock::now_ms())
-            .execute(&mut *write)
-            .await?;
-        transition(&mut write, node.id, Cause::Arm, actor, &format!("arming {id}")).await?;
+        let id = arm(&mut write, node.id, actor).await?;
         write.commit().await?;
         Ok(id)
     }

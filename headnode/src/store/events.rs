@@ -68,31 +68,35 @@ impl Store {
         Ok(u64::try_from(row.try_get::<i64, _>(0)?)?)
     }
 
-    /// The last `limit` lines of one node's history, or of everybody's; oldest first.
+    /// The last `limit` lines of some nodes' history, or of everybody's; oldest first.
     ///
     /// # Errors
     /// When the database cannot be read.
-    pub async fn history(&self, node: Option<&str>, limit: u32) -> Result<Vec<Line>> {
+    pub async fn history(&self, nodes: Option<&[String]>, limit: u32) -> Result<Vec<Line>> {
+        let nodes = nodes.map(serde_json::to_string).transpose()?;
         let mut lines = Vec::new();
         let rows = sqlx::query(
             "SELECT events.*, nodes.name FROM events JOIN nodes ON nodes.id = events.node
-             WHERE ?1 IS NULL OR nodes.name = ?1 ORDER BY events.id DESC LIMIT ?2",
+             WHERE ?1 IS NULL OR nodes.name IN (SELECT value FROM json_each(?1)) ORDER BY events.id DESC LIMIT ?2",
         )
-        .bind(node)
+        .bind(&nodes)
         .bind(limit)
         .fetch_all(&self.pool)
         .await?;
         for row in &rows {
             lines.push(event_line(row)?);
         }
-        let rows = sqlx::query("SELECT * FROM audit WHERE ?1 IS NULL OR node = ?1 ORDER BY id DESC LIMIT ?2")
-            .bind(node)
-            .bind(limit)
-            .fetch_all(&self.pool)
-            .await?;
+        let rows = sqlx::query(
+            "SELECT * FROM audit WHERE ?1 IS NULL OR node IN (SELECT value FROM json_each(?1)) ORDER BY id DESC LIMIT ?2",
+        )
+        .bind(&nodes)
+        .bind(limit)
+        .fetch_all(&self.pool)
+        .await?;
         for row in &rows {
             lines.push(audit_line(row)?);
         }
+        lines.extend(self.plugin_lines(nodes.as_deref(), limit).await?);
         // Stable: lines of one source keep their order. A change of state comes after the event that caused it.
         lines.reverse();
         lines.sort_by_key(|line| (line.at, line.source.is_none()));

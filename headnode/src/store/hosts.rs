@@ -37,8 +37,9 @@ impl Store {
                 .await
                 .map_err(|error| {
                     let Host { name, network, address } = host;
-                    let taken =
-                        |_: &str| format!("there is a host of the name {name} or the address {address} already");
+                    let taken = |_: &str| {
+                        format!("there is a host of the name {name} or the address {address} already")
+                    };
                     refused(error, taken, || format!("there is no network `{network}`"))
                 })?;
         }

@@ -3,16 +3,24 @@
 //! * [`inventory`]: what admins define beside nodes: networks, images, netboots, groups.
 //! * [`nodes`]: nodes, their states, and the audit log.
 //! * [`attempts`]: armings, attempts, sessions.
+//! * [`backup`]: all of it as plain rows.
 //! * [`events`]: what nodes reported.
+//! * [`hosts`]: machines that are not ours to boot.
+//! * [`enrol`]: what addhost changes, each in one transaction.
 //! * [`package`]: scripts by name, and what nodes have in escrow.
+//! * [`plugins`]: what came of calling them.
 //!
 //! Whatever reads before it writes runs in a transaction from [`Store::write`].
 
 pub mod attempts;
+pub mod backup;
+pub mod enrol;
 pub mod events;
+pub mod hosts;
 pub mod inventory;
 pub mod nodes;
 pub mod package;
+pub mod plugins;
 
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -32,6 +40,8 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (1, "first", include_str!("../../migrations/0001_first.sql")),
     (2, "package", include_str!("../../migrations/0002_package.sql")),
     (3, "kept host keys", include_str!("../../migrations/0003_kept_host_keys.sql")),
+    (4, "addhost", include_str!("../../migrations/0004_addhost.sql")),
+    (10, "plugins", include_str!("../../migrations/0010_plugins.sql")),
 ];
 
 /// The store.
@@ -83,6 +93,16 @@ impl Store {
     /// When the database cannot be read.
     pub async fn watch(&self) -> Result<Watch> {
         Ok(Watch { connection: self.pool.acquire().await?.detach(), version: None })
+    }
+
+    /// Writes a copy of the database to `path`, which must not be there.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub async fn copy_to(&self, path: &Path) -> Result<()> {
+        let target = path.to_str().context("the path is no text")?;
+        sqlx::query("VACUUM INTO ?").bind(target).execute(&self.pool).await.context("copying the store")?;
+        Ok(())
     }
 
     /// The number kept under `key`, or `default`.

@@ -5,6 +5,7 @@ use std::net::Ipv4Addr;
 use anyhow::{Context as _, Result, ensure};
 use sqlx::Row as _;
 use sqlx::sqlite::SqliteRow;
+use uuid::Uuid;
 
 use super::{Store, Write, parsed, parsed_option, refused};
 use crate::addresses::Mac;
@@ -43,6 +44,8 @@ pub struct Node {
 pub struct Stranger {
     /// The MAC address that it named.
     pub mac: Mac,
+    /// The machine's own id, if it named one.
+    pub uuid: Option<Uuid>,
     /// Where from.
     pub address: String,
     /// When first, milliseconds since 1970.
@@ -121,8 +124,44 @@ pub async fn notice(write: &mut Write, notice: Notice<'_>) -> Result<()> {
     Ok(())
 }
 
+/// Adds or changes a node within a larger change; its id. See [`Store::save_node`].
+///
+/// # Errors
+/// When its name, MAC or address is another node's.
+pub async fn save(write: &mut Write, node: &Node) -> Result<i64> {
+    let row = sqlx::query(
+        "INSERT INTO nodes (id, name, group_name, network, mac, address, uid, overrides, state, since)
+         VALUES (nullif(?, 0), ?, ?, ?, ?, ?, ?, ?, ?, ?)
+         ON CONFLICT (id) DO UPDATE SET name = excluded.name, group_name = excluded.group_name,
+             network = excluded.network, mac = excluded.mac, address = excluded.address,
+             uid = excluded.uid, overrides = excluded.overrides
+         RETURNING id",
+    )
+    .bind(node.id)
+    .bind(&node.name)
+    .bind(&node.group)
+    .bind(&node.network)
+    .bind(node.mac.as_str())
+    .bind(node.address.map(|address| address.to_string()))
+    .bind(&node.uid)
+    .bind(&node.overrides)
+    .bind(node.state.name())
+    .bind(clock::now_ms())
+    .fetch_one(&mut **write)
+    .await
+    .map_err(|error| {
+        refused(error, |message| taken(node, message), || "its group or network is gone".into())
+    })?;
+    let id = row.try_get("id")?;
+    let stranger = sqlx::query("DELETE FROM strangers WHERE mac = ?").bind(node.mac.as_str());
+    if stranger.execute(&mut **write).await?.rows_affected() == 1 {
+        transition(write, id, Cause::Seen, "server", "asked for a boot script before it was added").await?;
+    }
+    Ok(id)
+}
+
 impl Node {
-    fn of(row: &SqliteRow) -> Result<Self> {
+    pub(super) fn of(row: &SqliteRow) -> Result<Self> {
         Ok(Self {
             id: row.try_get("id")?,
             name: row.try_get("name")?,
@@ -146,34 +185,18 @@ impl Store {
     /// When its name, MAC or address is another node's.
     pub async fn save_node(&self, node: &Node) -> Result<()> {
         let mut write = self.write().await?;
-        sqlx::query(
-            "INSERT INTO nodes (id, name, group_name, network, mac, address, uid, overrides, state, since)
-             VALUES (nullif(?, 0), ?, ?, ?, ?, ?, ?, ?, ?, ?)
-             ON CONFLICT (id) DO UPDATE SET name = excluded.name, group_name = excluded.group_name,
-                 network = excluded.network, mac = excluded.mac, address = excluded.address,
-                 uid = excluded.uid, overrides = excluded.overrides",
-        )
-        .bind(node.id)
-        .bind(&node.name)
-        .bind(&node.group)
-        .bind(&node.network)
-        .bind(node.mac.as_str())
-        .bind(node.address.map(|address| address.to_string()))
-        .bind(&node.uid)
-        .bind(&node.overrides)
-        .bind(node.state.name())
-        .bind(clock::now_ms())
-        .execute(&mut *write)
-        .await
-        .map_err(|error| {
-            refused(error, |message| taken(node, message), || "its group or network is gone".into())
-        })?;
-        let stranger = sqlx::query("DELETE FROM strangers WHERE mac = ?").bind(node.mac.as_str());
-        if stranger.execute(&mut *write).await?.rows_affected() == 1 {
-            let row = sqlx::query("SELECT id FROM nodes WHERE mac = ?").bind(node.mac.as_str());
-            let id = row.fetch_one(&mut *write).await?.try_get("id")?;
-            transition(&mut write, id, Cause::Seen, "server", "asked for a boot script before it was added")
-                .await?;
+        save(&mut write, node).await?;
+        Ok(write.commit().await?)
+    }
+
+    /// Changes nodes (but not their states): all or none.
+    ///
+    /// # Errors
+    /// When a name, MAC or address is another node's.
+    pub async fn save_nodes(&self, nodes: &[Node]) -> Result<()> {
+        let mut write = self.write().await?;
+        for node in nodes {
+            save(&mut write, node).await?;
         }
         Ok(write.commit().await?)
     }
@@ -249,15 +272,17 @@ impl Store {
     ///
     /// # Errors
     /// When the database cannot be written.
-    pub async fn see_stranger(&self, mac: &Mac, peer: &str) -> Result<()> {
+    pub async fn see_stranger(&self, mac: &Mac, uuid: Option<Uuid>, peer: &str) -> Result<()> {
         let mut write = self.write().await?;
         sqlx::query(
-            "INSERT INTO strangers (mac, address, first_seen, last_seen) VALUES (?1, ?2, ?3, ?3)
-             ON CONFLICT (mac) DO UPDATE SET address = excluded.address, last_seen = excluded.last_seen",
+            "INSERT INTO strangers (mac, address, first_seen, last_seen, uuid) VALUES (?1, ?2, ?3, ?3, ?4)
+             ON CONFLICT (mac) DO UPDATE SET address = excluded.address, last_seen = excluded.last_seen,
+                 uuid = excluded.uuid",
         )
         .bind(mac.as_str())
         .bind(peer)
         .bind(clock::now_ms())
+        .bind(uuid.map(|uuid| uuid.to_string()))
         .execute(&mut *write)
         .await?;
         sqlx::query("DELETE FROM strangers WHERE mac NOT IN (SELECT mac FROM strangers ORDER BY last_seen DESC LIMIT 1000)")
@@ -275,6 +300,7 @@ impl Store {
         let read = |row: &SqliteRow| {
             Ok(Stranger {
                 mac: parsed(row, "mac")?,
+                uuid: parsed_option(row, "uuid")?,
                 address: row.try_get("address")?,
                 first_seen: row.try_get("first_seen")?,
                 last_seen: row.try_get("last_seen")?,

@@ -6,7 +6,9 @@
     reason = "clippy takes only functions with #[test] for tests"
 )]
 
+mod addhost;
 mod boot;
+mod change;
 mod commands;
 mod dnsmasq;
 mod docs;
@@ -16,4 +18,5 @@ mod files;
 mod head;
 mod logs;
 mod package;
+mod plugins;
 mod session;

@@ -1,0 +1,177 @@
+//! `headnode export` and `headnode import`: the store as YAML.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context as _, Result, ensure};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::{Context, actor, change, check_name, group, network};
+use crate::addresses::Mac;
+use crate::document::{self, Source};
+use crate::log;
+use crate::netboot::{INITRD, KERNEL, SEGMENT};
+use crate::output;
+use crate::recipe::Catalog;
+use crate::scripts;
+use crate::store::Store;
+use crate::store::backup::Tables;
+use crate::store::package::Script;
+
+/// Of the format.
+const VERSION: u32 = 1;
+/// A script's text, which the store has in a file.
+const TEXT: &str = "text";
+
+/// The file.
+#[derive(Deserialize, Serialize)]
+struct Backup {
+    camphor: u32,
+    #[serde(flatten)]
+    tables: Tables,
+}
+
+pub(super) async fn export(context: &Context, secrets: bool) -> Result<()> {
+    output::text(&render(context, &context.store, secrets).await?)
+}
+
+async fn render(context: &Context, store: &Store, secrets: bool) -> Result<String> {
+    let mut tables = store.dump().await?;
+    for line in tables.get_mut("scripts").into_iter().flatten() {
+        let digest = line.get("digest").and_then(Value::as_str).unwrap_or_default();
+        let path = context.dir.script(&digest.parse()?);
+        // Of an import's rehearsal: its files come with it.
+        if path.exists() {
+            let text = fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
+            line.insert(TEXT.into(), text.into());
+        }
+    }
+    if !secrets {
+        for (table, column) in [("groups", "document"), ("nodes", "overrides")] {
+            for line in tables.get_mut(table).into_iter().flatten() {
+                if let Some(Value::String(text)) = line.get_mut(column) {
+                    *text = document::hide_secrets(text)?;
+                }
+            }
+        }
+    }
+    Ok(serde_yaml_ng::to_string(&Backup { camphor: VERSION, tables })?)
+}
+
+/// What a file changes is tried on a copy of the store first, and shown.
+pub(super) async fn import(context: &Context, file: &Path) -> Result<()> {
+    let (tables, scripts) = read(file)?;
+    let scratch = tempfile::tempdir_in(context.dir.run("")).context("making a folder for the rehearsal")?;
+    let copy = scratch.path().join("rehearsal.db");
+    context.store.copy_to(&copy).await?;
+    let rehearsal = Store::open(&copy).await?;
+    rehearsal.load(tables.clone(), "rehearsal").await?;
+    check(&rehearsal)
+        .await
+        .with_context(|| format!("checking what {} makes of the store", file.display()))?;
+    let mut texts = Vec::new();
+    for secrets in [true, false] {
+        texts.push((
+            render(context, &context.store, secrets).await?,
+            render(context, &rehearsal, secrets).await?,
+        ));
+    }
+    if texts.iter().all(|(before, after)| before == after) {
+        log::line(format_args!("nothing changes"));
+        return Ok(());
+    }
+    let shown = texts.last().map(|(before, after)| change::lines(before, after)).unwrap_or_default();
+    context.confirm(&format!("the store:\n{shown}"), "Apply?")?;
+    for (script, bytes) in &scripts {
+        scripts::keep(&context.dir, script, bytes)?;
+    }
+    context.store.load(tables, &actor()).await?;
+    tell_missing(context).await
+}
+
+/// The rows of a file, and the scripts whose text is with them.
+fn read(file: &Path) -> Result<(Tables, Vec<(Script, Vec<u8>)>)> {
+    let about = || format!("reading {}", file.display());
+    let text = fs::read_to_string(file).with_context(about)?;
+    let Backup { camphor, mut tables } = serde_yaml_ng::from_str(&text).with_context(about)?;
+    ensure!(
+        camphor == VERSION,
+        "{} is of version {camphor}, and this release reads {VERSION}",
+        file.display()
+    );
+    let mut scripts = Vec::new();
+    for line in tables.get_mut("scripts").into_iter().flatten() {
+        let Some(text) = line.remove(TEXT) else { continue };
+        let word = |column: &str| line.get(column).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let bytes = text.as_str().context("a script's text is no text")?.as_bytes().to_vec();
+        let (name, wanted) = (word("name"), word("digest"));
+        let script = scripts::version(&name, &bytes).with_context(|| format!("the script {name}"))?;
+        ensure!(
+            wanted == script.digest.to_string(),
+            "the text of the script {name} is not the one of its digest {wanted}: change scripts with `headnode script add`"
+        );
+        scripts.push((script, bytes));
+    }
+    for line in tables.values_mut().flatten() {
+        if let Some(mac) = line.get_mut("mac") {
+            // The store has one form of it.
+            *mac = mac.as_str().unwrap_or_default().parse::<Mac>()?.as_str().into();
+        }
+    }
+    Ok((tables, scripts))
+}
+
+/// Whether all of it makes sense together: every row is read, and every node made.
+async fn check(store: &Store) -> Result<()> {
+    let catalog = Catalog::load(store).await?;
+    let names = |kind: &'static str, names: Vec<&String>| {
+        names.into_iter().try_for_each(|name| check_name(kind, name))
+    };
+    names("network", catalog.networks.keys().collect())?;
+    names("image", catalog.images.keys().collect())?;
+    names("netboot", catalog.netboots.keys().collect())?;
+    names("script", catalog.scripts.keys().collect())?;
+    names("group", catalog.groups.keys().collect())?;
+    catalog.networks.values().try_for_each(network::check)?;
+    for group in catalog.groups.values() {
+        let about = format!("group {}", group.name);
+        whole(&about, &group.document)?;
+        group::check(&catalog, &group.name, Source { name: &about, text: &group.document })?;
+    }
+    for node in store.nodes().await? {
+        check_name("node", &node.name)?;
+        let about = format!("node {}", node.name);
+        whole(&about, &node.overrides)?;
+        catalog.recipe(node)?;
+    }
+    Ok(())
+}
+
+fn whole(about: &str, text: &str) -> Result<()> {
+    let hidden = document::hide_secrets(text)? == text && text.contains(document::HIDDEN);
+    ensure!(!hidden, "{about}: its password hashes were left out of the file: export with --secrets");
+    Ok(())
+}
+
+/// Images and kernels are files that no YAML has.
+async fn tell_missing(context: &Context) -> Result<()> {
+    let catalog = Catalog::load(&context.store).await?;
+    let mut missing = Vec::new();
+    for (name, digest) in &catalog.images {
+        if !context.dir.images().join(digest.to_string()).exists() {
+            missing.push(format!("image {name}: copy images/{digest} here, or import it again"));
+        }
+    }
+    for (name, netboot) in &catalog.netboots {
+        let segment = netboot.segment.map(|segment| (segment, SEGMENT));
+        for (digest, file) in [(netboot.kernel, KERNEL), (netboot.initrd, INITRD)].into_iter().chain(segment)
+        {
+            if !context.dir.boot_file(&digest, file).exists() {
+                missing.push(format!("netboot {name}: copy boot/{digest} here, or add it again"));
+            }
+        }
+    }
+    missing.iter().for_each(|line| log::line(format_args!("{line}")));
+    Ok(())
+}
