@@ -108,7 +108,9 @@ fn few_logs_are_received_at_once() {
         };
         let (holds, slow): (Vec<_>, Vec<_>) = (0..8).map(send).unzip();
         // The slow ones are on their way, and may be overtaken; then this is their turn's end.
-        crate::head::wait_for("logs that take all the room", || machine.send_log("?name=more.log", "x") == 503);
+        crate::head::wait_for("logs that take all the room", || {
+            machine.send_log("?name=more.log", "x") == 503
+        });
         drop(holds);
         assert!(slow.into_iter().all(|slow| slow.join().unwrap() == 204));
         assert_eq!(machine.send_log("?name=more.log", "x"), 204);

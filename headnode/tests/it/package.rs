@@ -214,9 +214,21 @@ fn bad_package_documents_are_refused_with_line_and_reason() {
         ),
         ("dd2.rpm", "dd 2.rpm", "package.driver_disks[1]: goes on the installer's"),
         ("http://10.1.0.1/updates.img", "updates.img", "package.updates: goes on the installer's"),
-        ("http://10.1.0.1/updates.img", "http://ann:pw@10.1.0.1/u.img", "package.updates: has a user name in it"),
-        ("http://10.1.0.1/dd2.rpm", "https://ann@10.1.0.1/dd2.rpm", "package.driver_disks[1]: has a user name"),
-        ("http://10.1.0.1/rocky9", "ftp://ann:pw@10.1.0.1/rocky9", "package.source.url: has a user name in it"),
+        (
+            "http://10.1.0.1/updates.img",
+            "http://ann:pw@10.1.0.1/u.img",
+            "package.updates: has a user name in it",
+        ),
+        (
+            "http://10.1.0.1/dd2.rpm",
+            "https://ann@10.1.0.1/dd2.rpm",
+            "package.driver_disks[1]: has a user name",
+        ),
+        (
+            "http://10.1.0.1/rocky9",
+            "ftp://ann:pw@10.1.0.1/rocky9",
+            "package.source.url: has a user name in it",
+        ),
         (
             "updates = \"http://10.1.0.1/updates.img\"",
             "stage2 = \"http://ann:pw@10.1.0.1?x\"",
@@ -244,7 +256,11 @@ fn bad_package_documents_are_refused_with_line_and_reason() {
         ("console=ttyS0,115200", "updates=http://x", "`updates` is set by camphor; use package.updates"),
         ("console=ttyS0,115200", "dd=http://x", "`dd` is set by camphor; use package.driver_disks"),
         ("console=ttyS0,115200", "ks=http://x", "`ks` is set by camphor; leave it out"),
-        ("console=ttyS0,115200", "camphor.nii=kusu+http://x", "`camphor.nii` is set by camphor; leave it out"),
+        (
+            "console=ttyS0,115200",
+            "camphor.nii=kusu+http://x",
+            "`camphor.nii` is set by camphor; leave it out",
+        ),
         ("console=ttyS0,115200", "niihost=10.1.0.9", "`niihost` is set by camphor; leave it out"),
     ];
     for (i, (from, to, reason)) in cases.iter().enumerate() {
