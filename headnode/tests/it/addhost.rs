@@ -1,100 +1,16 @@
-//! addhost with real DHCP clients: a network namespace with a bridge, and behind it one with a veth for each machine, on
-//! which busybox's udhcpc asks (needs root).
+//! addhost with real DHCP clients (needs root).
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::Ipv4Addr;
-use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
-use std::time::{Duration, Instant};
+use std::process::Stdio;
+use std::time::Duration;
 
 use serde_json::Value;
 
 use crate::head::{DISKED, Head, kill, wait_for};
+use crate::lab::{Addhost, Lab, ip, mac};
 
-const DEADLINE: Duration = Duration::from_secs(60);
 const MACHINES: usize = 50;
-
-static NEXT: AtomicU32 = AtomicU32::new(0);
-
-/// Two namespaces: the head node's with `br0`, and the machines' with an interface `m1`, `m2`, … each. Gone when dropped,
-/// with what runs in them.
-struct Lab {
-    head: String,
-    machines: String,
-    clients: Vec<Child>,
-}
-
-impl Lab {
-    fn new(machines: usize) -> Self {
-        let name = format!("camphor-ah-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-        let lab = Self { head: format!("{name}-h"), machines: format!("{name}-m"), clients: Vec::new() };
-        ip(&format!("netns add {}\nnetns add {}\n", lab.head, lab.machines), &[]);
-        let mut wires = String::from("link set lo up\nlink add br0 type bridge forward_delay 0\n");
-        wires += "addr add 10.1.0.1/24 dev br0\nlink set br0 up\n";
-        for machine in 1..=machines {
-            let peer = format!("peer name m{machine} address {} netns {}", mac(machine), lab.machines);
-            wires += &format!("link add v{machine} type veth {peer}\nlink set v{machine} master br0 up\n");
-        }
-        ip(&wires, &["-n", &lab.head]);
-        let up: String = (1..=machines).map(|machine| format!("link set m{machine} up\n")).collect();
-        ip(&format!("link set lo up\n{up}"), &["-n", &lab.machines]);
-        lab
-    }
-
-    fn inside(&self, namespace: &str, program: &str) -> Command {
-        let mut command = Command::new("ip");
-        command.args(["netns", "exec", namespace, program]);
-        command
-    }
-
-    /// `headnode`, where the bridge is.
-    fn headnode(&self, head: &Head, args: &[&str]) -> Command {
-        let mut command = self.inside(&self.head, env!("CARGO_BIN_EXE_headnode"));
-        command.arg("--data-dir").arg(head.data()).args(args);
-        command
-    }
-
-    /// A machine asks for an address until it gets one, as its firmware would.
-    fn switch_on(&mut self, machine: usize) {
-        let mut command = self.inside(&self.machines, "busybox");
-        let interface = format!("m{machine}");
-        command.args(["udhcpc", "-f", "-q", "-i", &interface, "-s", "/bin/true", "-t", "3", "-T", "1", "-A", "1"]);
-        command.args(["-V", "PXEClient:Arch:00007:UNDI:003016", "-x", "0x5d:0007", "-x"]);
-        command.arg(format!("0x61:00{machine:032x}"));
-        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-        self.clients.push(child);
-    }
-}
-
-impl Drop for Lab {
-    fn drop(&mut self) {
-        for client in &mut self.clients {
-            let _ = client.kill();
-            let _ = client.wait();
-        }
-        for namespace in [&self.head, &self.machines] {
-            let pids = Command::new("ip").args(["netns", "pids", namespace]).output().unwrap();
-            for pid in String::from_utf8_lossy(&pids.stdout).lines() {
-                let _ = Command::new("kill").args(["-KILL", pid]).status();
-            }
-            let _ = Command::new("ip").args(["netns", "del", namespace]).status();
-        }
-    }
-}
-
-/// All of a batch, or a panic.
-fn ip(lines: &str, args: &[&str]) {
-    let mut child =
-        Command::new("ip").args(args).args(["-batch", "-"]).stdin(Stdio::piped()).spawn().unwrap();
-    child.stdin.take().unwrap().write_all(lines.as_bytes()).unwrap();
-    assert!(child.wait().unwrap().success(), "{lines}");
-}
-
-fn mac(machine: usize) -> String {
-    format!("52:54:00:aa:00:{machine:02x}")
-}
 
 /// A head node on `br0` with the group `compute`.
 fn furnished(dhcp: &str) -> Head {
@@ -103,86 +19,10 @@ fn furnished(dhcp: &str) -> Head {
     let more = ["--range", "10.1.0.100-10.1.0.200", "--dhcp", dhcp];
     head.ok(&[&["network", "add", "prov"][..], &network, &more].concat());
     head.furnish();
-    let text = format!("{DISKED}\n[addhost]\nnames = \"compute-#RR-#NN\"\naddresses = \"10.1.0.11-10.1.0.99\"\n");
+    let text =
+        format!("{DISKED}\n[addhost]\nnames = \"compute-#RR-#NN\"\naddresses = \"10.1.0.11-10.1.0.99\"\n");
     head.ok(&["group", "add", "compute", "--file", &head.file("compute.toml", &text)]);
     head
-}
-
-/// A running addhost. Killed when dropped.
-struct Addhost {
-    child: Child,
-    lines: Receiver<String>,
-    said: Vec<String>,
-}
-
-impl Addhost {
-    fn start(lab: &Lab, head: &Head, args: &[&str]) -> Self {
-        let mut command = lab.headnode(head, &["addhost", "--interface", "br0"]);
-        command.args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::inherit());
-        let mut child = command.spawn().unwrap();
-        let (sender, lines) = channel();
-        let out = BufReader::new(child.stdout.take().unwrap());
-        std::thread::spawn(move || {
-            for line in out.lines() {
-                let Ok(line) = line else { return };
-                if sender.send(line).is_err() {
-                    return;
-                }
-            }
-        });
-        Self { child, lines, said: Vec::new() }
-    }
-
-    /// Waits for a line that begins so.
-    fn wait_for(&mut self, start: &str) -> String {
-        let end = Instant::now() + DEADLINE;
-        loop {
-            let rest = end.saturating_duration_since(Instant::now());
-            let line = self.lines.recv_timeout(rest);
-            let line = line.unwrap_or_else(|error| panic!("waiting for `{start}`: {error}: {:#?}", self.said));
-            self.said.push(line.clone());
-            if line.starts_with(start) {
-                return line;
-            }
-        }
-    }
-
-    fn answer(&mut self, line: &str) {
-        writeln!(self.child.stdin.as_mut().unwrap(), "{line}").unwrap();
-    }
-
-    /// What it said to its end, which must come by itself.
-    fn ended(mut self) -> Vec<String> {
-        drop(self.child.stdin.take());
-        self.drain();
-        assert!(self.child.wait().unwrap().success(), "{:#?}", self.said);
-        std::mem::take(&mut self.said)
-    }
-
-    fn drain(&mut self) {
-        loop {
-            match self.lines.recv_timeout(DEADLINE) {
-                Ok(line) => self.said.push(line),
-                Err(RecvTimeoutError::Disconnected) => return,
-                Err(RecvTimeoutError::Timeout) => panic!("it does not end: {:#?}", self.said),
-            }
-        }
-    }
-
-    /// kill -9; what it had said.
-    fn kill(mut self) -> Vec<String> {
-        kill("-KILL", self.child.id());
-        self.drain();
-        self.child.wait().unwrap();
-        std::mem::take(&mut self.said)
-    }
-}
-
-impl Drop for Addhost {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
 }
 
 /// MAC → name and address.
@@ -198,7 +38,9 @@ fn nodes(head: &Head) -> Nodes {
 /// What was acknowledged.
 fn added(said: &[String]) -> Nodes {
     let words = |line: &String| -> Option<(String, (String, String))> {
-        let [name, mac, address] = line.strip_prefix("added ")?.split(' ').collect::<Vec<_>>()[..] else { return None };
+        let [name, mac, address] = line.strip_prefix("added ")?.split(' ').collect::<Vec<_>>()[..] else {
+            return None;
+        };
         Some((mac.into(), (name.into(), address.into())))
     };
     said.iter().filter_map(words).collect()
@@ -228,21 +70,43 @@ fn addhost_finds_fifty_machines_in_one_go() {
     (1..=MACHINES).for_each(|machine| lab.switch_on(machine));
     let said = addhost.ended();
     assert!(said.contains(&"finished: 50 nodes added".to_owned()), "{said:#?}");
-    let about = "UEFI x86-64, PXEClient, 01000000-0000-0000-0000-000000000000";
+    let about = "heard 52:54:00:aa:00:01 (UEFI x86-64, PXEClient, 00000000-0000-0000-0000-000000000001)";
+    assert!(said.iter().any(|line| line == about), "{said:#?}");
     let nodes = nodes(&head);
-    assert!(said.iter().any(|line| line.starts_with("heard 52:54:00:aa:00:01 (UEFI x86-64, PXEClient, ")), "{about} {said:#?}");
     assert_eq!(nodes, added(&said));
     assert_complete(&nodes);
     let states = head.json(&["status"]);
-    assert!(states.as_array().unwrap().iter().filter(|node| node["node"] != Value::Null).all(|node| node["state"] == "armed"));
+    assert!(
+        states
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(|node| node["node"] != Value::Null)
+            .all(|node| node["state"] == "armed")
+    );
     let heard = std::fs::read_to_string(heard).unwrap();
-    for (name, _) in nodes.values() {
-        assert!(heard.contains(&format!("\"{name}\"")), "{name} {heard}");
-    }
+    let changed = changed(&heard, "added");
+    assert_eq!(changed.len(), MACHINES, "each once");
+    assert_eq!(
+        changed.into_iter().collect::<BTreeSet<String>>(),
+        nodes.values().map(|(name, _)| name.clone()).collect()
+    );
     assert_eq!(heard.lines().filter(|line| *line == "finished").count(), 1, "{heard}");
     wait_for("dnsmasq's reservations", || {
         std::fs::read_to_string(head.data().join("run/hosts")).unwrap().lines().count() == MACHINES
     });
+}
+
+/// The nodes that calls with a verb were about.
+fn changed(heard: &str, verb: &str) -> Vec<String> {
+    let lines: Vec<&str> = heard.lines().collect();
+    let inputs =
+        lines.windows(2).filter(|pair| pair[0] == verb).map(|pair| serde_json::from_str(pair[1]).unwrap());
+    let names = |input: Value| -> Vec<String> {
+        let nodes = input["changed"].as_array().unwrap();
+        nodes.iter().map(|node| node["name"].as_str().unwrap().to_owned()).collect()
+    };
+    inputs.flat_map(names).collect()
 }
 
 fn plugin(head: &Head, text: &str) {
@@ -306,8 +170,9 @@ struct Random(u64);
 
 impl Random {
     fn new() -> Self {
-        let seed = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_nanos() as u64 | 1;
-        println!("seed {seed}");
+        let seed =
+            std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_nanos() as u64 | 1;
+        eprintln!("seed {seed}");
         Self(seed)
     }
 
@@ -357,7 +222,8 @@ fn addhost_ends_cleanly_on_ctrl_c() {
     let head = furnished("external");
     let heard = head.path("heard");
     plugin(&head, &format!("#!/bin/sh\necho $1 >> {}\n", heard.display()));
-    let mut addhost = Addhost::start(&lab, &head, &["--group", "compute", "--yes", "--output", "json", "--no-install"]);
+    let mut addhost =
+        Addhost::start(&lab, &head, &["--group", "compute", "--yes", "--output", "json", "--no-install"]);
     lab.switch_on(1);
     let line: Value = serde_json::from_str(&addhost.wait_for("{\"said\":\"added\"")).unwrap();
     assert_eq!(line["node"], "compute-00-00");
@@ -373,13 +239,31 @@ fn addhost_ends_cleanly_on_ctrl_c() {
 fn addhost_replaces_a_machine_and_nothing_else() {
     let mut lab = Lab::new(2);
     let head = furnished("external");
-    head.ok(&["node", "add", "n1", "--group", "compute", "--mac", "52:54:00:bb:00:01", "--ip", "10.1.0.20", "--uid", "7"]);
+    head.ok(&[
+        "node",
+        "add",
+        "n1",
+        "--group",
+        "compute",
+        "--mac",
+        "52:54:00:bb:00:01",
+        "--ip",
+        "10.1.0.20",
+        "--uid",
+        "7",
+    ]);
     let addhost = Addhost::start(&lab, &head, &["--replace", "n1", "--batch"]);
     lab.switch_on(1);
     let said = addhost.ended();
-    assert!(said.contains(&"replaced n1: 52:54:00:aa:00:01 (before: 52:54:00:bb:00:01)".to_owned()), "{said:#?}");
+    assert!(
+        said.contains(&"replaced n1: 52:54:00:aa:00:01 (before: 52:54:00:bb:00:01)".to_owned()),
+        "{said:#?}"
+    );
     let node = head.json(&["node", "show", "n1"]);
-    assert_eq!((node["mac"].as_str(), node["address"].as_str()), (Some("52:54:00:aa:00:01"), Some("10.1.0.20")));
+    assert_eq!(
+        (node["mac"].as_str(), node["address"].as_str()),
+        (Some("52:54:00:aa:00:01"), Some("10.1.0.20"))
+    );
     assert_eq!((node["uid"].as_str(), node["state"].as_str()), (Some("7"), Some("armed")));
     assert!(head.security().contains(&"replaced".to_owned()));
     // The same machine with another interface is no new one.
@@ -390,7 +274,10 @@ fn addhost_replaces_a_machine_and_nothing_else() {
     let mut same = same.arg(format!("0x61:00{:032x}", 1)).stderr(Stdio::null()).spawn().unwrap();
     let refused = addhost.wait_for("refused 52:54:00:aa:00:02");
     same.wait().unwrap();
-    assert!(refused.contains("which is the node n1 already") && refused.contains("--replace n1"), "{refused}");
+    assert!(
+        refused.contains("which is the node n1 already") && refused.contains("--replace n1"),
+        "{refused}"
+    );
 }
 
 #[test]
@@ -399,7 +286,8 @@ fn addhost_takes_who_waits_for_a_boot_script() {
     let mut head = furnished("external");
     head.serve_by(lab.headnode(&head, &["serve"]));
     ip("addr add 10.1.0.150/24 dev m1\n", &["-n", &lab.machines]);
-    let url = format!("http://10.1.0.1:8080/boot/script?mac={}&uuid=00112233-4455-6677-8899-aabbccddeeff", mac(1));
+    let url =
+        format!("http://10.1.0.1:8080/boot/script?mac={}&uuid=00112233-4455-6677-8899-aabbccddeeff", mac(1));
     let ask = || {
         let output = lab.inside(&lab.machines, "curl").args(["-s", &url]).output().unwrap();
         String::from_utf8(output.stdout).unwrap()
@@ -415,7 +303,8 @@ fn addhost_takes_who_waits_for_a_boot_script() {
 fn addhost_reads_a_file_whole_or_not_at_all() {
     let lab = Lab::new(0);
     let head = furnished("external");
-    let text = "52:54:00:bb:00:01\n52:54:00:bb:00:02,10.1.0.11,login1,asset-7\n52:54:00:bb:00:03,,compute-00-00\n";
+    let text =
+        "52:54:00:bb:00:01\n52:54:00:bb:00:02,10.1.0.11,login1,asset-7\n52:54:00:bb:00:03,,compute-00-00\n";
     let file = head.file("macs", text);
     let run = |args: &[&str]| lab.headnode(&head, args).output().unwrap();
     let said = run(&["addhost", "--group", "compute", "--rack", "0", "--file", &file]);
@@ -469,7 +358,8 @@ fn hosts_have_names_and_addresses_of_their_own() {
     head.ok(&["host", "add", "switch1", "--ip", "10.1.0.2"]);
     head.ok(&["host", "add", "--file", &head.file("hosts", "nas1:10.1.0.3\n# a comment\nnas2:10.1.0.4\n")]);
     let names = head.json(&["host", "list"]);
-    let names: Vec<&str> = names.as_array().unwrap().iter().map(|host| host["name"].as_str().unwrap()).collect();
+    let names: Vec<&str> =
+        names.as_array().unwrap().iter().map(|host| host["name"].as_str().unwrap()).collect();
     assert_eq!(names, ["nas1", "nas2", "switch1"]);
     for args in [
         &["host", "add", "switch1", "--ip", "10.1.0.9"][..],

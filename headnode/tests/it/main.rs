@@ -16,6 +16,7 @@ mod escrow;
 mod events;
 mod files;
 mod head;
+mod lab;
 mod logs;
 mod package;
 mod plugins;
