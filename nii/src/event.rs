@@ -70,6 +70,11 @@ pub enum Body {
         /// The facts.
         facts: serde_json::Value,
     },
+    /// The public SSH host keys of the system that was installed.
+    HostKeys {
+        /// Lines as in `ssh_host_…_key.pub`.
+        keys: Vec<String>,
+    },
     /// Something a person should see.
     Warning {
         /// The text.

@@ -138,6 +138,8 @@ fn describe(line: &Line) -> String {
         "installed" => format!("peak {} KiB, {} image bytes", text("peak_kib"), text("image_bytes")),
         "facts" => format!("{} bytes of facts", body["facts"].to_string().len()),
         "warning" => text("message"),
+        "host-keys" => format!("{} SSH host keys", body["keys"].as_array().map_or(0, Vec::len)),
+        "plugin" => called(body),
         "state" => format!(
             "{} -> {} ({}, by {}) {}",
             text("from"),
@@ -148,4 +150,17 @@ fn describe(line: &Line) -> String {
         ),
         _ => log::printable(&format!("{} (from {}) {}", text("cause"), text("actor"), text("detail"))),
     }
+}
+
+/// What came of a plugin's call: why it failed, and the last of what it said.
+fn called(body: &Value) -> String {
+    let text = |key: &str| body[key].as_str().unwrap_or_default();
+    let nodes = match body["nodes"].as_array().map(Vec::as_slice) {
+        Some([Value::String(only)]) => only.clone(),
+        nodes => format!("{} nodes", nodes.map_or(0, <[Value]>::len)),
+    };
+    let how = body["failure"].as_str().unwrap_or("well");
+    let said = text("output").trim_end().rsplit('\n').next().unwrap_or_default();
+    let said = if said.is_empty() { String::new() } else { format!(" ({said})") };
+    log::printable(&format!("{} {} {nodes}: {how}{said}", text("plugin"), text("verb")))
 }

@@ -11,6 +11,7 @@ const FUEL: u64 = 200_000_000;
 
 /// A template that was read.
 pub struct Template<'a> {
+    name: &'a str,
     environment: Environment<'a>,
 }
 
@@ -30,7 +31,7 @@ impl<'a> Template<'a> {
         environment.set_formatter(one_line);
         environment.add_test("word", is_word);
         environment.add_template("it", text).map_err(|error| told(name, &error))?;
-        Ok(Self { environment })
+        Ok(Self { name, environment })
     }
 
     /// Its text for `input`, and, if it is for one node, for that one (`node`).
@@ -41,7 +42,7 @@ impl<'a> Template<'a> {
         let mut context = input.as_object().context("what a plugin is told is a JSON object")?.clone();
         context.extend(node.map(|node| ("node".to_owned(), node.clone())));
         let template = self.environment.get_template("it")?;
-        template.render(context).map_err(|error| told("the template", &error))
+        template.render(context).map_err(|error| told(self.name, &error))
     }
 }
 
