@@ -214,26 +214,6 @@ fn bad_package_documents_are_refused_with_line_and_reason() {
         ),
         ("dd2.rpm", "dd 2.rpm", "package.driver_disks[1]: goes on the installer's"),
         ("http://10.1.0.1/updates.img", "updates.img", "package.updates: goes on the installer's"),
-        (
-            "http://10.1.0.1/updates.img",
-            "http://ann:pw@10.1.0.1/u.img",
-            "package.updates: has a user name in it",
-        ),
-        (
-            "http://10.1.0.1/dd2.rpm",
-            "https://ann@10.1.0.1/dd2.rpm",
-            "package.driver_disks[1]: has a user name",
-        ),
-        (
-            "http://10.1.0.1/rocky9",
-            "ftp://ann:pw@10.1.0.1/rocky9",
-            "package.source.url: has a user name in it",
-        ),
-        (
-            "updates = \"http://10.1.0.1/updates.img\"",
-            "stage2 = \"http://ann:pw@10.1.0.1?x\"",
-            "package.stage2: has a user name in it",
-        ),
         ("name = \"motd\"", "name = \"mott\"", "scripts[0].name: there is no script `mott`"),
         ("phase = \"post\"", "phase = \"past\"", "unknown variant `past`"),
         ("name = \"register\"", "name = \"motd\"", "scripts[1].name: another script is named `motd`"),
@@ -243,25 +223,6 @@ fn bad_package_documents_are_refused_with_line_and_reason() {
             "package.template: there is no script `x.ks`",
         ),
         ("type = \"package\"", "type = \"disked\"", "package: is for package installs"),
-        ("console=ttyS0,115200", "inst.ks=http://x", "netboot_args[0]: `inst.ks` is set by camphor"),
-        (
-            "console=ttyS0,115200",
-            "inst.dd=http://x",
-            "netboot_args[0]: `inst.dd` is set by camphor; use package.",
-        ),
-        ("console=ttyS0,115200", "inst.repo=http://x", "`inst.repo` is set by camphor; use package.source"),
-        ("console=ttyS0,115200", "repo=http://x", "`repo` is set by camphor; use package.source"),
-        ("console=ttyS0,115200", "method=http://x", "`method` is set by camphor; use package.source"),
-        ("console=ttyS0,115200", "stage2=http://x", "`stage2` is set by camphor; use package.stage2"),
-        ("console=ttyS0,115200", "updates=http://x", "`updates` is set by camphor; use package.updates"),
-        ("console=ttyS0,115200", "dd=http://x", "`dd` is set by camphor; use package.driver_disks"),
-        ("console=ttyS0,115200", "ks=http://x", "`ks` is set by camphor; leave it out"),
-        (
-            "console=ttyS0,115200",
-            "camphor.nii=kusu+http://x",
-            "`camphor.nii` is set by camphor; leave it out",
-        ),
-        ("console=ttyS0,115200", "niihost=10.1.0.9", "`niihost` is set by camphor; leave it out"),
     ];
     for (i, (from, to, reason)) in cases.iter().enumerate() {
         let text = PACKAGE.replace(from, to);
@@ -280,6 +241,49 @@ fn bad_package_documents_are_refused_with_line_and_reason() {
     let long = format!("netboot_args=[\"a={}\"]", "x".repeat(1800));
     let said = head.refused(&["node", "set", "n1", &long]);
     assert!(said.contains("netboot_args: make a kernel command line of"), "{said}");
+}
+
+/// They would win over camphor's own.
+#[test]
+fn arguments_that_camphor_sets_are_refused() {
+    let head = Head::new();
+    head.furnish_package();
+    let cases = [
+        ("inst.ks", "leave it out"),
+        ("ks", "leave it out"),
+        ("camphor.nii", "leave it out"),
+        ("niihost", "leave it out"),
+        ("inst.repo", "use package.source"),
+        ("repo", "use package.source"),
+        ("method", "use package.source"),
+        ("stage2", "use package.stage2"),
+        ("updates", "use package.updates"),
+        ("inst.dd", "use package.driver_disks"),
+        ("dd", "use package.driver_disks"),
+    ];
+    for (key, instead) in cases {
+        let said = head.refused(&["node", "set", "n1", &format!("netboot_args=[\"{key}=http://x\"]")]);
+        let reason = format!("netboot_args[0]: `{key}` is set by camphor; {instead}");
+        assert!(said.contains(&reason), "{said}");
+    }
+}
+
+/// Boot scripts are for everybody on the network.
+#[test]
+fn urls_of_boot_scripts_have_no_password() {
+    let head = Head::new();
+    head.furnish_package();
+    let cases = [
+        ("updates", "=http://ann:pw@10.1.0.1/u.img"),
+        ("stage2", "=http://ann:pw@10.1.0.1?x"),
+        ("driver_disks", "=[\"https://ann@10.1.0.1/dd.rpm\"]"),
+        ("source", ".url=ftp://ann:pw@10.1.0.1/rocky9"),
+    ];
+    for (key, value) in cases {
+        let said = head.refused(&["node", "set", "n1", &format!("package.{key}{value}")]);
+        assert!(said.contains(&format!("package.{key}")) && said.contains("has a user name in it"), "{said}");
+    }
+    head.ok(&["node", "set", "n1", "package.updates=http://10.1.0.1/u@1.img"]);
 }
 
 #[test]
