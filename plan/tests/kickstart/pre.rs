@@ -2,17 +2,41 @@
 //! told to activate nothing, and its metadata are all that counts here.
 
 use std::fs;
-use std::path::Path;
-use std::process::{Command, Output};
+use std::path::{Path, PathBuf};
+use std::process::{self, Command, Output};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::cases::{RELEASES, by_name};
 use crate::kickstart;
+
+/// A folder of its own.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new() -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let name = format!("pre-{}-{}", process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+        fs::create_dir(&path).unwrap();
+        Self(path)
+    }
+
+    fn join(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
 
 /// A disk in a sparse file.
 struct Loop(String);
 
 impl Loop {
-    fn new(folder: &Path, name: &str) -> Self {
+    fn new(folder: &Folder, name: &str) -> Self {
         let file = folder.join(name);
         fs::File::create(&file).unwrap().set_len(64 << 20).unwrap();
         let output = Command::new("losetup").args(["--find", "--show"]).arg(&file).output().unwrap();
@@ -29,32 +53,32 @@ impl Drop for Loop {
 
 /// Disks, LVM that sees no others, and a program in the place of the installer that writes down what it is told.
 struct Site {
-    folder: tempfile::TempDir,
     disks: [Loop; 3],
+    folder: Folder,
 }
 
 impl Site {
     fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let disks = ["a", "b", "c"].map(|name| Loop::new(folder.path(), name));
+        let folder = Folder::new();
+        let disks = ["a", "b", "c"].map(|name| Loop::new(&folder, name));
         let seen: Vec<String> = disks.iter().map(|disk| format!("\"a|^{}$|\"", disk.0)).collect();
         let seen = seen.join(", ");
         let lvm = format!(
             "global {{ activation = 0 }}\ndevices {{ filter = [{seen}, \"r|.*|\"] }}\nbackup {{ backup = 0\narchive = 0 }}\n"
         );
-        fs::write(folder.path().join("lvm.conf"), lvm).unwrap();
-        let said = folder.path().join("said");
+        fs::write(folder.join("lvm.conf"), lvm).unwrap();
+        let said = folder.join("said");
         let installer = format!("#!/bin/sh\nprintf '%s\\n' \"$*\" >> {}\n", said.display());
-        let path = folder.path().join("installer");
+        let path = folder.join("installer");
         fs::write(&path, installer).unwrap();
         let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
         fs::set_permissions(&path, mode).unwrap();
-        Self { folder, disks }
+        Self { disks, folder }
     }
 
     fn command(&self, program: &str) -> Command {
         let mut command = Command::new(program);
-        command.env("LVM_SYSTEM_DIR", self.folder.path()).env("LVM_SUPPRESS_FD_WARNINGS", "1");
+        command.env("LVM_SYSTEM_DIR", &self.folder.0).env("LVM_SUPPRESS_FD_WARNINGS", "1");
         command
     }
 
@@ -90,11 +114,11 @@ impl Site {
     /// Runs the `%pre` of the case `keep_volume` by a shell, its partition being the first disk. Whether it succeeded, and
     /// what the installer was told.
     fn pre(&self, shell: &str) -> (bool, String) {
-        let said = self.folder.path().join("said");
+        let said = self.folder.join("said");
         let _ = fs::remove_file(&said);
         let text = kickstart(&by_name("keep_volume"), &RELEASES[1]);
         let pre = text.split_once("%pre --erroronfail\n").unwrap().1.split_once("\n%end").unwrap().0;
-        let installer = self.folder.path().join("installer");
+        let installer = self.folder.join("installer");
         let pre = pre
             .replace("/run/camphor/installer", installer.to_str().unwrap())
             .replace("/dev/sda3", &self.disks[0].0);
