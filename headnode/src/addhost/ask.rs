@@ -88,7 +88,7 @@ impl Question {
             (Step::Approve | Step::Replace, "y" | "yes") => Answer::Yes,
             (Step::Approve | Step::Replace, "n" | "no") => Answer::No,
             (Step::Approve | Step::Replace, "s" | "skip") => Answer::Skip,
-            (Step::Approve | Step::Replace, "q" | "quit") => Answer::Quit,
+            (Step::Approve | Step::Replace, line) if is_end(line) => Answer::Quit,
             (Step::Approve, "e" | "edit") => self.go_on(Step::Name),
             (Step::Approve | Step::Replace, _) => Answer::Again("say y, n, s or q".into()),
             (Step::Name, "") => self.go_on(Step::Address),
@@ -115,6 +115,11 @@ impl Question {
         self.step = step;
         Answer::Again(String::new())
     }
+}
+
+/// Whether a line ends it all, asked or not.
+pub fn is_end(line: &str) -> bool {
+    ["q", "quit"].contains(&line.trim())
 }
 
 /// Lines of stdin; the channel's end is stdin's. A thread of its own, which the process does not wait for at its end: a

@@ -1,7 +1,7 @@
 //! addhost: machines that boot from the network become nodes. Passive: it hears what machines ask DHCP servers for, on a
 //! packet socket, whoever answers them.
 //!
-//! * [`link`]: the packet sockets.
+//! * [`link`]: the packet sockets; [`ping`]: who is beyond a router.
 //! * [`session`]: one run; [`ask`]: approval one by one; [`said`]: what it tells.
 //! * [`propose`]: names and addresses for machines, by [`names`] and [`pool`].
 //! * [`file`]: files of machines and hosts.
@@ -12,6 +12,7 @@ mod ask;
 mod file;
 mod link;
 pub mod names;
+mod ping;
 mod pool;
 mod propose;
 mod said;

@@ -1,6 +1,7 @@
 //! Which name and which address a machine would get.
 
 use std::collections::{HashMap, HashSet};
+use std::fmt;
 use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
@@ -8,6 +9,7 @@ use anyhow::{Context as _, Result, anyhow, ensure};
 
 use super::link;
 use super::names::{Format, Taken};
+use super::ping::ping;
 use super::pool::Pool;
 use super::said::Candidate;
 use crate::addresses::{Mac, Range};
@@ -59,8 +61,30 @@ impl Naming {
     }
 }
 
-/// What is known of an address: when it was asked for, and who answered.
-type Asked = HashMap<Ipv4Addr, (Instant, Option<Mac>)>;
+/// What is known of an address.
+#[derive(Clone, Debug)]
+struct Asked {
+    when: Instant,
+    user: Option<User>,
+}
+
+/// Who answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum User {
+    /// On the link.
+    Mac(Mac),
+    /// Beyond a router.
+    Somebody,
+}
+
+impl fmt::Display for User {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Mac(mac) => mac.fmt(f),
+            Self::Somebody => f.write_str("somebody"),
+        }
+    }
+}
 
 /// A machine, and what it is to have in any case.
 #[derive(Clone, Debug)]
@@ -87,13 +111,13 @@ pub struct Proposer {
     naming: Naming,
     install: bool,
     networks: Vec<Network>,
-    asked: Asked,
+    asked: HashMap<Ipv4Addr, Asked>,
 }
 
 impl Proposer {
     /// `install`: nodes are to be armed, so their group must say what they boot.
     pub fn new(store: Store, naming: Naming, install: bool, networks: Vec<Network>) -> Self {
-        Self { store, naming, install, networks, asked: Asked::new() }
+        Self { store, naming, install, networks, asked: HashMap::new() }
     }
 
     /// A name and an address for each, all different, and nobody's now; or why there is none.
@@ -194,11 +218,10 @@ impl Proposer {
     ///
     /// # Errors
     /// When the link cannot be asked.
-    pub async fn user_of(&mut self, address: Ipv4Addr, candidate: &Candidate) -> Result<Option<Mac>> {
-        let interface = self.network(candidate)?.interface.clone();
-        self.ask(&interface, &[address]).await?;
-        let user = self.asked.get(&address).and_then(|(_, user)| user.clone());
-        Ok(user.filter(|user| *user != candidate.mac))
+    pub async fn user_of(&mut self, address: Ipv4Addr, candidate: &Candidate) -> Result<Option<User>> {
+        self.ask(candidate, &[address]).await?;
+        let user = self.asked.get(&address).and_then(|asked| asked.user.clone());
+        Ok(user.filter(|user| *user != User::Mac(candidate.mac.clone())))
     }
 
     /// The network that a machine is on.
@@ -210,21 +233,20 @@ impl Proposer {
         found.with_context(|| format!("there is no network `{}`", candidate.network))
     }
 
-    /// The lowest address that nobody has or answers to. Behind a relay nobody can be asked.
+    /// The lowest address that nobody has or answers to.
     async fn address(
         &mut self,
         candidate: &Candidate,
         taken: &HashSet<Ipv4Addr>,
     ) -> Result<Result<Ipv4Addr>> {
-        let network = self.network(candidate)?;
-        let (pool, interface) = (Pool::new(network, self.naming.within), network.interface.clone());
-        self.asked.retain(|_, (when, _)| when.elapsed() < FRESH);
+        let pool = Pool::new(self.network(candidate)?, self.naming.within);
+        let own = User::Mac(candidate.mac.clone());
+        self.asked.retain(|_, asked| asked.when.elapsed() < FRESH);
         loop {
-            let in_use = |(address, (_, user)): (&Ipv4Addr, &(Instant, Option<Mac>))| {
-                user.as_ref().is_some_and(|user| *user != candidate.mac).then_some(*address)
-            };
+            let in_use =
+                self.asked.iter().filter(|(_, asked)| asked.user.as_ref().is_some_and(|user| *user != own));
             let used: HashSet<Ipv4Addr> =
-                taken.iter().copied().chain(self.asked.iter().filter_map(in_use)).collect();
+                taken.iter().chain(in_use.map(|(address, _)| address)).copied().collect();
             let free = pool.free(AHEAD, &used);
             let Some(first) = free.first() else {
                 let pool = pool.describe();
@@ -234,17 +256,25 @@ impl Proposer {
                     self.naming.group
                 )));
             };
-            if candidate.relayed || self.asked.contains_key(first) {
+            if self.asked.contains_key(first) {
                 return Ok(Ok(*first));
             }
-            self.ask(&interface, &free).await?;
+            self.ask(candidate, &free).await?;
         }
     }
 
-    async fn ask(&mut self, interface: &str, addresses: &[Ipv4Addr]) -> Result<()> {
-        let mut answers = link::who_has(interface, addresses).await?;
-        let now = Instant::now();
-        self.asked.extend(addresses.iter().map(|address| (*address, (now, answers.remove(address)))));
+    /// Asks on the candidate's link, or over routers where that is none of ours.
+    async fn ask(&mut self, candidate: &Candidate, addresses: &[Ipv4Addr]) -> Result<()> {
+        let users: HashMap<Ipv4Addr, User> = if candidate.relayed {
+            let answered = ping(addresses).await?;
+            answered.into_iter().map(|address| (address, User::Somebody)).collect()
+        } else {
+            let answered = link::who_has(&self.network(candidate)?.interface, addresses).await?;
+            answered.into_iter().map(|(address, mac)| (address, User::Mac(mac))).collect()
+        };
+        let when = Instant::now();
+        let asked = |address: &Ipv4Addr| (*address, Asked { when, user: users.get(address).cloned() });
+        self.asked.extend(addresses.iter().map(asked));
         Ok(())
     }
 }

@@ -119,8 +119,12 @@ impl<'a> Session<'a> {
                             break;
                         }
                     }
-                    Some(_) => {}
-                    None => break,
+                    Some(line) if ask::is_end(&line) => break,
+                    Some(_) => self.note("nobody is asked about now; q ends")?,
+                    None => {
+                        self.note("stdin is at its end, so nobody can be asked (--batch asks nobody): ending")?;
+                        break;
+                    }
                 },
             }
         }

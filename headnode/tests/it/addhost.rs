@@ -299,6 +299,50 @@ fn addhost_takes_who_waits_for_a_boot_script() {
     assert!(ask().contains("installing compute-00-00, attempt 1 of 3"), "without another power cycle");
 }
 
+/// The site's own server answers; where ours should, that is said. A relay's machines belong to the network behind it.
+#[test]
+fn addhost_hears_other_servers_and_relays() {
+    let mut lab = Lab::new(2);
+    let head = furnished("managed");
+    let far =
+        ["--interface", "br9", "--subnet", "10.2.0.0/24", "--address", "10.2.0.1", "--mac-proof", "none"];
+    head.ok(&[&["network", "add", "far"][..], &far].concat());
+    head.ok(&["group", "unset", "compute", "addhost.addresses"]);
+    ip("addr add 10.1.0.9/24 dev m2\n", &["-n", &lab.machines]);
+    let mut addhost = Addhost::start(&lab, &head, &["--group", "compute", "--batch"]);
+    addhost.wait_for("listening on");
+    let lease = format!(
+        "start 10.1.0.160\nend 10.1.0.170\ninterface m2\nlease_file {0}\npidfile {0}.pid\n",
+        head.path("leases").display()
+    );
+    let mut server = lab.inside(&lab.machines, "busybox");
+    let mut server = server
+        .args(["udhcpd", "-f", &head.file("udhcpd.conf", &lease)])
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    lab.switch_on(1);
+    addhost.wait_for("another DHCP server, 10.1.0.9, gives out addresses on br0");
+    server.kill().unwrap();
+    server.wait().unwrap();
+
+    let mut discover = vec![0; 236];
+    discover[..3].copy_from_slice(&[1, 1, 6]);
+    discover[24..28].copy_from_slice(&[10, 2, 0, 254]);
+    discover[28..34].copy_from_slice(&[0x52, 0x54, 0, 0xbb, 0, 9]);
+    discover.extend([99, 130, 83, 99, 53, 1, 1, 255]);
+    std::fs::write(head.path("discover"), discover).unwrap();
+    let mut relay = lab.inside(&lab.machines, "bash");
+    let relayed = format!("cat {} > /dev/udp/10.1.0.1/67", head.path("discover").display());
+    assert!(relay.args(["-c", &relayed]).status().unwrap().success());
+    assert_eq!(
+        addhost.wait_for("heard 52:54:00:bb:00:09"),
+        "heard 52:54:00:bb:00:09 (by the relay 10.2.0.254)"
+    );
+    assert_eq!(addhost.wait_for("added "), "added compute-00-01 52:54:00:bb:00:09 10.2.0.2");
+    assert_eq!(head.json(&["node", "show", "compute-00-01"])["network"], "far");
+}
+
 #[test]
 fn addhost_reads_a_file_whole_or_not_at_all() {
     let lab = Lab::new(0);
