@@ -343,8 +343,11 @@ fn a_disk_that_an_earlier_attempt_wrote_must_not_stay_beside() {
 /// With the keys of the old system; the head node has them before the disk is written, or nothing is written.
 #[test]
 fn host_keys_are_left_with_the_head_node_before_anything_is_destroyed() {
-    let keeping = DISKED.replace("\"provided\"", "\"keep\"");
-    let keeping: &str = keeping.leak();
+    let mut document: serde_json::Value = serde_json::from_str(DISKED).unwrap();
+    document["root"]["ssh_host_keys"] = "keep".into();
+    let held: &str = document.to_string().leak();
+    document["secrets"]["ssh_host_keys"] = serde_json::json!([]);
+    let keeping: &str = document.to_string().leak();
     let with_keys = || {
         let mut recorder = recorder(keeping, facts());
         let private = Secret::new("planted-private-key");
@@ -352,25 +355,36 @@ fn host_keys_are_left_with_the_head_node_before_anything_is_destroyed() {
         recorder.salvage.host_keys = vec![key];
         recorder
     };
-    let refusing = run(with_keys().answering("https://head:8443/api/v1/escrow", |request| {
+    const ESCROW: &str = "https://head:8443/api/v1/escrow";
+    let refuse = |request: &Request| {
         let answer = ErrorAnswer { code: ErrorCode::BadRequest, message: "no".into() };
         Err(FetchError::Refused { url: request.url.clone(), status: 400, answer, retry_after: None })
-    }));
+    };
+    let refusing = run(with_keys().answering(ESCROW, refuse));
     let cause = refusing.result.unwrap_err().cause.join("\n");
     assert!(cause.contains("leaving the SSH host keys with the head node"), "{cause}");
     assert_eq!(refusing.ops.iter().find(is_table), None);
     let escrowed = Arc::new(Mutex::new(Vec::new()));
     let seen = Arc::clone(&escrowed);
-    let taking = run(with_keys().answering("https://head:8443/api/v1/escrow", move |request| {
+    let taking = run(with_keys().answering(ESCROW, move |request| {
         let escrow: Escrow = serde_json::from_slice(request.body.as_ref().unwrap()).unwrap();
         seen.lock().unwrap().extend(escrow.ssh_host_keys);
         Ok(Vec::new())
     }));
     no_secret_in(&taking);
-    taking.result.unwrap();
+    taking.result.as_ref().unwrap();
     assert_eq!(escrowed.lock().unwrap()[0].public, "ssh-rsa AAAA old");
-    let writes_key = |op: &&Op| op.to_string().starts_with("write etc/ssh/ssh_host_rsa_key ");
-    assert!(taking.ops.iter().find(writes_key).is_some());
+    let writes = |run: &Run, kind: &str| {
+        let start = format!("write etc/ssh/ssh_host_{kind}_key ");
+        run.ops.iter().any(|op| op.to_string().starts_with(&start))
+    };
+    assert!(writes(&taking, "rsa"));
+    // Those that the head node holds win, and are not sent again.
+    let mut recorder = recorder(held, facts()).answering(ESCROW, refuse);
+    recorder.salvage.host_keys = escrowed.lock().unwrap().clone();
+    let holding = run(recorder);
+    holding.result.as_ref().unwrap();
+    assert!(writes(&holding, "ed25519") && !writes(&holding, "rsa"));
 }
 
 #[test]

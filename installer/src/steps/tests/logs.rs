@@ -61,8 +61,7 @@ fn a_head_node_that_does_not_answer_is_asked_for_one_log_only() {
         let machine = Shared(Arc::new(Mutex::new(recorder)));
         run.ctx.machine = Box::new(machine.clone());
         logs::upload(&mut run.ctx, folder.path());
-        let asked = machine.0.lock().unwrap().fetched.len();
-        asked
+        machine.0.lock().unwrap().fetched.len()
     };
     assert_eq!(upload(&mut run, Recorder::new(facts())), 1);
     let refusing = Recorder::new(facts()).answering(HEAD, |request| refused(request, 413));
