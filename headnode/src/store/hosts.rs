@@ -6,7 +6,8 @@ use anyhow::{Result, ensure};
 use sqlx::Row as _;
 use sqlx::sqlite::SqliteRow;
 
-use super::{Store, parsed, refused};
+use super::nodes::{self, Node};
+use super::{Store, Write, parsed, refused};
 use crate::clock;
 
 /// A machine that is not ours to boot.
@@ -26,22 +27,20 @@ impl Store {
     /// # Errors
     /// When a name or an address is another host's or a node's.
     pub async fn add_hosts(&self, hosts: &[Host]) -> Result<()> {
+        self.add_machines(&[], hosts).await
+    }
+
+    /// Adds nodes and hosts: all, or none.
+    ///
+    /// # Errors
+    /// When a name, a MAC or an address is somebody's already.
+    pub async fn add_machines(&self, nodes: &[Node], hosts: &[Host]) -> Result<()> {
         let mut write = self.write().await?;
+        for node in nodes {
+            nodes::save(&mut write, node).await?;
+        }
         for host in hosts {
-            sqlx::query("INSERT INTO hosts (name, network, address, added_at) VALUES (?, ?, ?, ?)")
-                .bind(&host.name)
-                .bind(&host.network)
-                .bind(host.address.to_string())
-                .bind(clock::now_ms())
-                .execute(&mut *write)
-                .await
-                .map_err(|error| {
-                    let Host { name, network, address } = host;
-                    let taken = |_: &str| {
-                        format!("there is a host of the name {name} or the address {address} already")
-                    };
-                    refused(error, taken, || format!("there is no network `{network}`"))
-                })?;
+            add(&mut write, host).await?;
         }
         Ok(write.commit().await?)
     }
@@ -68,4 +67,21 @@ impl Store {
         ensure!(removed.rows_affected() == 1, "there is no host `{name}`: see `headnode host list`");
         Ok(())
     }
+}
+
+async fn add(write: &mut Write, host: &Host) -> Result<()> {
+    let Host { name, network, address } = host;
+    sqlx::query("INSERT INTO hosts (name, network, address, added_at) VALUES (?, ?, ?, ?)")
+        .bind(name)
+        .bind(network)
+        .bind(address.to_string())
+        .bind(clock::now_ms())
+        .execute(&mut **write)
+        .await
+        .map_err(|error| {
+            let taken =
+                |_: &str| format!("there is a host of the name {name} or the address {address} already");
+            refused(error, taken, || format!("there is no network `{network}`"))
+        })?;
+    Ok(())
 }
