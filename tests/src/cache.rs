@@ -43,6 +43,21 @@ pub fn entry(name: &str, recipe: &str, make: impl FnOnce(&Path) -> Result<()>) -
     Ok(path)
 }
 
+/// The texts of the files in `folder`, for a recipe.
+///
+/// # Errors
+/// When one cannot be read.
+pub fn texts(folder: &Path) -> Result<String> {
+    let mut paths = Vec::new();
+    for entry in fs::read_dir(folder).with_context(|| format!("reading {}", folder.display()))? {
+        paths.push(entry?.path());
+    }
+    paths.sort();
+    let read =
+        |path: &PathBuf| fs::read_to_string(path).with_context(|| format!("reading {}", path.display()));
+    paths.iter().filter(|path| path.is_file()).map(read).collect()
+}
+
 fn remove_older(folder: &Path, name: &str) -> Result<()> {
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();

@@ -17,6 +17,8 @@ pub const PASSWORD: &str = "camphor and borneol";
 
 /// A group document in the making: TOML sections, see `docs/headnode.md`.
 pub struct Group {
+    netboot: &'static str,
+    argument: Option<&'static str>,
     install: &'static str,
     storage: &'static str,
     boot: &'static str,
@@ -66,13 +68,18 @@ impl Group {
     /// A node that is installed on `storage` and boots from there.
     pub const fn disked(storage: &'static str) -> Self {
         let install = "type = \"disked\"\nafter = \"reboot\"";
-        Self { install, storage, boot: "", addressing: "static" }
+        Self { netboot: IMAGE, argument: None, install, storage, boot: "", addressing: "static" }
     }
 
     /// A node that runs from RAM.
     pub const fn diskless() -> Self {
         let install = "type = \"diskless\"\nafter = \"switch-root\"";
-        Self { install, storage: "", boot: "", addressing: "dhcp" }
+        Self { netboot: IMAGE, argument: None, install, storage: "", boot: "", addressing: "dhcp" }
+    }
+
+    /// Another netboot pair, and a further kernel argument for it.
+    pub const fn netboot(self, netboot: &'static str, argument: &'static str) -> Self {
+        Self { netboot, argument: Some(argument), ..self }
     }
 
     /// Other lines for the section `install`.
@@ -95,11 +102,20 @@ impl Group {
     /// # Errors
     /// When `headnode` refuses the document.
     pub fn arm(&self, head: &Head<'_>, key: &Key) -> Result<()> {
-        let Self { install, storage, boot, addressing } = self;
+        head.armed_node(NODE, MAC, ADDRESS, &self.document(head, key)?)
+    }
+
+    /// The document; `key` will open its nodes.
+    ///
+    /// # Errors
+    /// When the password cannot be hashed, or the key not be read.
+    pub fn document(&self, head: &Head<'_>, key: &Key) -> Result<String> {
+        let Self { netboot, argument, install, storage, boot, addressing } = self;
+        let arguments: Vec<&str> = KERNEL_ARGUMENTS.into_iter().chain(*argument).collect();
         let (hash, key) = (head.hash(PASSWORD)?, key.public()?);
-        let document = format!(
-            r#"netboot = "{IMAGE}"
-netboot_args = {KERNEL_ARGUMENTS:?}
+        Ok(format!(
+            r#"netboot = "{netboot}"
+netboot_args = {arguments:?}
 [install]
 {install}
 [image]
@@ -117,7 +133,6 @@ addressing = "{addressing}"
 kernel_args = ["console=ttyS0", "norandmaps", "loglevel=7"]
 {boot}
 "#
-        );
-        head.armed_node(NODE, MAC, ADDRESS, &document)
+        ))
     }
 }

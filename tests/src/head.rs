@@ -45,12 +45,20 @@ impl<'a> Head<'a> {
     /// # Errors
     /// When it refuses.
     pub fn cli<S: AsRef<str>>(&self, args: impl IntoIterator<Item = S>) -> Result<String> {
+        output(&mut self.command(args)?)
+    }
+
+    /// One of `headnode`'s commands, to be run.
+    ///
+    /// # Errors
+    /// When the program is not built.
+    pub fn command<S: AsRef<str>>(&self, args: impl IntoIterator<Item = S>) -> Result<Command> {
         let mut command = self.scenario.net.command(paths::program("headnode")?);
         command.arg("--data-dir").arg(&self.data);
         for arg in args {
             command.arg(arg.as_ref());
         }
-        output(&mut command)
+        Ok(command)
     }
 
     /// Defines a group from its document, with one node `name` in it, and arms the node.
@@ -58,11 +66,19 @@ impl<'a> Head<'a> {
     /// # Errors
     /// When the document is refused.
     pub fn armed_node(&self, name: &str, mac: &str, ip: &str, document: &str) -> Result<()> {
-        let file = self.scenario.scratch().join("group.toml");
-        fs::write(&file, document).with_context(|| format!("writing {}", file.display()))?;
-        self.cli(["group", "add", "nodes", "--file", &file.to_string_lossy()])?;
+        self.group(document)?;
         self.cli(["node", "add", name, "--group", "nodes", "--mac", mac, "--ip", ip])?;
         self.cli(["boot", "install", name]).map(drop)
+    }
+
+    /// Defines the group `nodes` from its document.
+    ///
+    /// # Errors
+    /// When the document is refused.
+    pub fn group(&self, document: &str) -> Result<()> {
+        let file = self.scenario.scratch().join("group.toml");
+        fs::write(&file, document).with_context(|| format!("writing {}", file.display()))?;
+        self.cli(["group", "add", "nodes", "--file", &file.to_string_lossy()]).map(drop)
     }
 
     /// A crypt(5) hash of `password`, as the group document wants it.

@@ -14,6 +14,7 @@ pub mod artefacts;
 pub mod cache;
 pub mod console;
 pub mod disk;
+pub mod dracut;
 pub mod group;
 pub mod head;
 pub mod net;

@@ -3,10 +3,9 @@
 //! it is made of, and says what it does not do. It proves our side of the contract; stock anaconda itself does not run
 //! here.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 
 use crate::head::{Head, prepared};
 use crate::net::HEAD;
@@ -36,6 +35,7 @@ const PACKAGES: &[&str] = &[
     "e2fsprogs",
     "xfsprogs",
     "dosfstools",
+    "policycoreutils",
     "zstd",
 ];
 
@@ -55,10 +55,7 @@ pub struct Stock {
 /// When mmdebstrap, dracut or pip fails.
 pub fn stock() -> Result<Stock> {
     let folder = paths::workspace().join("tests/stock");
-    let base = cache::entry("stock-root.tar", &format!("1 {PACKAGES:?}"), |path| {
-        eprintln!("making the root of the stock side with mmdebstrap (once, about a minute)");
-        artefacts::debootstrap(PACKAGES, path)
-    })?;
+    let base = base()?;
     let kernel = artefacts::kernel()?;
     let installed = artefacts::root()?;
     let recipe = format!("1 {} {} {}", base.display(), installed.display(), texts(&folder)?);
@@ -69,6 +66,14 @@ pub fn stock() -> Result<Stock> {
         output(&mut command).map(drop)
     })?;
     Ok(Stock { kernel: kernel.image, initrd: made.join("initrd.img"), tree: made.join("tree") })
+}
+
+/// The tarball of a Debian root that has dracut: what the stock side, and a site that makes its own initrds, runs it in.
+pub(crate) fn base() -> Result<PathBuf> {
+    cache::entry("stock-root.tar", &format!("1 {PACKAGES:?}"), |path| {
+        eprintln!("making the root of the stock side with mmdebstrap (once, about a minute)");
+        artefacts::debootstrap(PACKAGES, path)
+    })
 }
 
 impl Stock {
@@ -102,16 +107,7 @@ pub fn segment(scenario: &Scenario, options: &[&str]) -> Result<PathBuf> {
 
 /// All that the stand-in is written in, as one text.
 fn texts(folder: &Path) -> Result<String> {
-    let mut paths = Vec::new();
-    for folder in [folder.to_owned(), folder.join("dracut")] {
-        for entry in fs::read_dir(&folder).with_context(|| format!("reading {}", folder.display()))? {
-            paths.push(entry?.path());
-        }
-    }
-    paths.sort();
-    let read =
-        |path: &PathBuf| fs::read_to_string(path).with_context(|| format!("reading {}", path.display()));
-    paths.iter().filter(|path| path.is_file()).map(read).collect()
+    Ok([cache::texts(folder)?, cache::texts(&folder.join("dracut"))?].concat())
 }
 
 /// The distribution's mirror: a tree over HTTP at [`Mirror::URL`].

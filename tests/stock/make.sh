@@ -7,7 +7,8 @@
 # MODULES holds usr/lib/modules/RELEASE. OUT becomes:
 #   initrd.img                the "distribution's" initrd, by Debian's dracut with the module in dracut/
 #   tree/images/install.img   its stage2, where a tree has it
-#   tree/root.tar.zst         its "packages": INSTALLED.tar without what only a boot needs
+#   tree/root.tar.zst         its "packages": INSTALLED.tar without what only a boot needs, and with what a Red Hat root
+#                             has for SELinux: setfiles, and a policy's contexts (one for all files)
 set -eu
 here=$(dirname "$0")
 root_tar=$1 modules=$2 installed=$3 out=$4
@@ -40,6 +41,11 @@ for folder in proc sys dev; do
     umount --recursive "$root/$folder"
 done
 
+contexts=etc/selinux/targeted/contexts/files
+mkdir -p "$out/more/$contexts" "$out/more/usr/sbin"
+cp "$root/usr/sbin/setfiles" "$out/more/usr/sbin/"
+printf '/.*\tsystem_u:object_r:default_t:s0\n' > "$out/more/$contexts/file_contexts"
+
 rm "$root/usr/sbin/init" "$root/usr/lib/systemd/systemd"
 cp "$here/init" "$root/usr/sbin/init"
 cp "$here/anaconda.py" "$root/usr/libexec/"
@@ -49,5 +55,5 @@ for folder in drivers net sound; do
 done
 mksquashfs "$root" "$out/tree/images/install.img" -quiet -no-progress -comp zstd -Xcompression-level 6
 bsdtar --create --file - --exclude './boot/*' --exclude ./usr/lib/modules --exclude './var/lib/apt/lists/*' \
-    --no-xattrs --no-acls "@$installed" | zstd --quiet -T0 -6 -o "$out/tree/root.tar.zst"
-rm -r "$root"
+    --no-xattrs --no-acls "@$installed" -C "$out/more" etc usr | zstd --quiet -T0 -6 -o "$out/tree/root.tar.zst"
+rm -r "$root" "$out/more"

@@ -4,6 +4,7 @@
 //! subject is in.
 
 mod after;
+mod dracut;
 mod faults;
 mod inside;
 mod install;

@@ -33,7 +33,10 @@ fn package_keeps_host_keys() -> Result<()> {
         stage.head.expect_state(NODE, "installed")?;
         let said = stage.vm.console.text();
         for once in ["] partition", "stock-initrd: parse_kickstart", "anaconda: packages"] {
-            ensure!(said.matches(once).count() == 1, "{once:?} was not said once: the node was installed twice");
+            ensure!(
+                said.matches(once).count() == 1,
+                "{once:?} was not said once: the node was installed twice"
+            );
         }
         ensure!(!said.contains(&stage.wanted.hash), "the console has the password's hash");
         stage.vm.cut_power()?;

@@ -9,7 +9,7 @@ use tests::disk::{self, Mounted};
 use tests::group::NODE;
 use tests::run::{cmd, output};
 use tests::scenario::{self, Scenario};
-use tests::vm::{Vm, empty_disk};
+use tests::vm::Vm;
 
 use crate::group::{Setup, Stage};
 use crate::install::ROOT;
@@ -66,7 +66,7 @@ touch --no-dereference --date '2001-02-03 04:05:06.789 UTC' results/run-1 result
 /// All that can be seen of the files below a folder, but for the time of this look.
 const LOOK: &str = r#"
 cd "$1"
-find . -printf '%p %i %y %m %U:%G %n %s %b %A@ %T@ %C@ %B@ %l\n' | sort
+find . -printf '%p %i %y %m %U:%G %n %s %b %A@ %T@ %C@ %l\n' | sort
 find . -type f -print0 | sort --zero-terminated | xargs --null sha256sum
 getfattr --recursive --physical --no-dereference --dump --match=- --encoding=hex .
 "#;
@@ -83,7 +83,7 @@ fn package_preserves_data() -> Result<()> {
         let entry = disk::labelled(&disk, "data")?;
         let host_keys = root::host_keys(&Mounted::labelled(&disk, "root")?)?;
         let other = other_disk(scenario)?;
-        let digest = digest(&other)?;
+        let pattern = hash(&other)?;
 
         let setup = Setup { storage: KEPT, ..Setup::default() };
         let mut stage = Stage::start(scenario, &setup, vec![disk.clone(), other.clone()])?;
@@ -100,7 +100,7 @@ fn package_preserves_data() -> Result<()> {
 
         ensure!(disk::labelled(&disk, "data")? == entry, "the partition of /data is another one");
         same(&data, &script(LOOK, &Mounted::labelled(&disk, "data")?)?)?;
-        ensure!(self::digest(&other)? == digest, "the disk that was not the node's to install was written to");
+        ensure!(hash(&other)? == pattern, "the disk that was not the node's to install was written to");
         ensure!(disk::labelled(&disk, "root")?["type"] == ROOT, "the root's type says that it is not whole");
         let root = Mounted::labelled(&disk, "root")?;
         ensure!(root::host_keys(&root)? == host_keys, "the host keys are others than before");
@@ -111,11 +111,11 @@ fn package_preserves_data() -> Result<()> {
 /// A disk full of a pattern, with a system whose host keys are newer than the node's, and which lost its power: whoever mounts it
 /// as usual replays its log, and so writes to it.
 fn other_disk(scenario: &Scenario) -> Result<PathBuf> {
-    const SIZE_MIB: u64 = 48;
+    const PATTERN: &[u8; 16] = b"not the node's. ";
     /// ext4's incompatible features and "needs recovery" among them, in the superblock of a partition that begins at 1 MiB.
     const FEATURES: (u64, u8) = ((1 << 20) + 1024 + 0x60, 4);
-    let live = empty_disk(scenario.scratch().join("live"), SIZE_MIB)?;
-    fs::write(&live, b"not the node's. ".repeat((SIZE_MIB << 20) as usize / 16)).context("filling a disk")?;
+    let live = scenario.scratch().join("live");
+    fs::write(&live, PATTERN.repeat((48 << 20) / PATTERN.len())).context("filling a disk")?;
     let make = r#"
         echo 'label: gpt
               start=1MiB, size=40MiB, name=other' | sfdisk --quiet "$1"
@@ -140,7 +140,7 @@ fn script(text: &str, mounted: &Mounted) -> Result<String> {
     output(cmd("sh", ["-euc", text, "sh"]).arg(mounted.path("/")).env("LC_ALL", "C.UTF-8"))
 }
 
-fn digest(disk: &Path) -> Result<String> {
+fn hash(disk: &Path) -> Result<String> {
     output(cmd("sha256sum", ["--"]).arg(disk))
 }
 
@@ -150,6 +150,11 @@ fn same(before: &str, after: &str) -> Result<()> {
         from.lines().filter(|line| !lines.lines().any(|other| other == *line)).map(str::to_owned).collect()
     };
     let (gone, new) = (missing(before, after), missing(after, before));
-    ensure!(before == after, "what is kept changed. Before:\n{}\nAfter:\n{}", gone.join("\n"), new.join("\n"));
+    ensure!(
+        before == after,
+        "what is kept changed. Before:\n{}\nAfter:\n{}",
+        gone.join("\n"),
+        new.join("\n")
+    );
     Ok(())
 }

@@ -66,7 +66,10 @@ fn scripts(root: &Mounted) -> Result<()> {
 fn labelled(root: &Mounted, path: &str) -> Result<()> {
     let words = ["--name=security.selinux", "--only-values", "--absolute-names"];
     let label = output(cmd("getfattr", words).arg(root.path(path)))?;
-    ensure!(label.trim_end_matches('\0') == "system_u:object_r:default_t:s0", "{path} has the label {label:?}");
+    ensure!(
+        label.trim_end_matches('\0') == "system_u:object_r:default_t:s0",
+        "{path} has the label {label:?}"
+    );
     Ok(())
 }
 
