@@ -12,7 +12,7 @@ struct Namespace(String);
 
 impl Namespace {
     fn new() -> Self {
-        let name = format!("camphor-hn-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        let name = format!("camphor-{}-hn{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         ip(&["netns", "add", &name]);
         let namespace = Self(name);
         for words in

@@ -23,7 +23,8 @@ pub struct Lab {
 
 impl Lab {
     pub fn new(machines: usize) -> Self {
-        let name = format!("camphor-ah-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        // Scenarios that run at the same time sweep namespaces whose process, by this name, is gone.
+        let name = format!("camphor-{}-ah{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         let lab = Self { head: format!("{name}-h"), machines: format!("{name}-m"), clients: Vec::new() };
         ip(&format!("netns add {}\nnetns add {}\n", lab.head, lab.machines), &[]);
         let mut wires = String::from("link set lo up\nlink add br0 type bridge forward_delay 0\n");
