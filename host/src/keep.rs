@@ -1,16 +1,29 @@
-//! Host keys that outlive an install: saved off the old system, left with the head node, put into the NII's secrets.
+//! Host keys that outlive an install: saved off the old system, left with the head node, put into the NII's secrets. And
+//! those of the new system, of which the head node is told the public half.
 
 use anyhow::{Context as _, Result, ensure};
 use nii::Nii;
+use nii::event::Body;
 use nii::v1::HostKeys;
 use plan::Facts;
 use uuid::Uuid;
 
 use crate::machine::{Machine, Watch as _};
 use crate::net::errands;
+use crate::net::events::Reporter;
 use crate::net::head::Session;
 use crate::net::retry::Sleep;
 use crate::tracker::Tracker;
+
+/// Tells the head node the public host keys of the new root, for others to know the node by. Not worth an install: what
+/// cannot be read is a warning.
+pub fn report(machine: &mut dyn Machine, reporter: &Reporter, tracker: &Tracker) {
+    match machine.host_keys() {
+        Ok(keys) if keys.is_empty() => {}
+        Ok(keys) => reporter.report(Body::HostKeys { keys }),
+        Err(error) => tracker.warn(&format!("reading the new system's SSH host keys: {error:#}")),
+    }
+}
 
 /// Does what `root.ssh_host_keys: keep` asks for, before anything is destroyed; true if the NII's secrets changed. Keys that
 /// the head node holds from an attempt that did not end well win: what that attempt wiped is nowhere else. Keys that are

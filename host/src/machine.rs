@@ -33,6 +33,14 @@ pub trait Machine {
     /// which the install goes to `targets`; what an attempt of `arming` made is no system.
     fn salvage(&mut self, facts: &Facts, targets: &[Target], arming: Uuid, watch: &mut dyn Watch) -> Salvage;
 
+    /// The public SSH host keys of the new root, as lines; none where there is no root.
+    ///
+    /// # Errors
+    /// When the root is not mounted, or cannot be read.
+    fn host_keys(&mut self) -> anyhow::Result<Vec<String>> {
+        Ok(Vec::new())
+    }
+
     /// Makes one change.
     ///
     /// # Errors

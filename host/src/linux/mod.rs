@@ -51,6 +51,9 @@ use crate::net::http::{Exchange, Http};
 use crate::net::resolver;
 use crate::net::setup::{Network, Wanted};
 
+/// More than the longest RSA key takes.
+const PUBLIC_KEY_MAX: u64 = 16 << 10;
+
 const SYS: &str = "/sys";
 const PROC: &str = "/proc";
 /// Where passwords are, below the new root.
@@ -293,6 +296,18 @@ impl Machine for Linux {
     fn salvage(&mut self, facts: &Facts, targets: &[Target], arming: Uuid, watch: &mut dyn Watch) -> Salvage {
         let mut prepare = |format: &str| self.prepare(format, watch);
         salvage::host_keys(&facts.disks, targets, arming, &mut prepare)
+    }
+
+    fn host_keys(&mut self) -> anyhow::Result<Vec<String>> {
+        let root = self.root()?;
+        let mut keys = Vec::new();
+        for kind in ["ed25519", "ecdsa", "rsa"] {
+            let path = format!("etc/ssh/ssh_host_{kind}_key.pub");
+            if let Some((line, _)) = root.read_small(&path, PUBLIC_KEY_MAX)? {
+                keys.push(String::from_utf8_lossy(&line).trim().to_owned());
+            }
+        }
+        Ok(keys)
     }
 
     fn apply(&mut self, op: &Op, watch: &mut dyn Watch) -> Result<Applied, ApplyError> {

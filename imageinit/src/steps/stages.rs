@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use anyhow::{Context as _, Result};
+use host::keep;
 
 use crate::context::Ctx;
 
@@ -26,7 +27,9 @@ pub fn unpack(ctx: &mut Ctx) -> Result<()> {
 
 /// `configure`: the root becomes this node's own.
 pub fn configure(ctx: &mut Ctx) -> Result<()> {
-    carry_out(ctx, "configure")
+    carry_out(ctx, "configure")?;
+    keep::report(&mut *ctx.machine, &ctx.reporter, &ctx.tracker);
+    Ok(())
 }
 
 /// `bootloader`: the last thing that could make the disk bootable.

@@ -18,8 +18,8 @@ mod tests;
 use std::time::Duration;
 
 use anyhow::Result;
-use host::Step;
 use host::runner::Part;
+use host::{Step, keep};
 
 use crate::context::Ctx;
 
@@ -193,7 +193,9 @@ fn partition(ctx: &mut Ctx) -> Result<()> {
 }
 
 fn configure(ctx: &mut Ctx) -> Result<()> {
-    ctx.carry_out("configure")
+    ctx.carry_out("configure")?;
+    keep::report(&mut *ctx.machine, &ctx.reporter, &ctx.tracker);
+    Ok(())
 }
 
 fn post_scripts(ctx: &mut Ctx) -> Result<()> {
