@@ -211,8 +211,8 @@ pub enum HostKeys {
     Generate,
     /// From [`Secrets::ssh_host_keys`].
     Provided,
-    /// Those of the system that was on the disks before; else those of the secrets, which the head node kept from an
-    /// earlier attempt; else new ones.
+    /// Those of the secrets, which the head node kept from an earlier attempt; else those of the system that was on the
+    /// disks before; else new ones.
     Keep,
 }
 
