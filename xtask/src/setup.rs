@@ -70,6 +70,13 @@ const TOOLS: &[Tool] = &[
     tool("setcap", "libcap2-bin", "libcap"),
     tool("minisign", "minisign", "minisign"),
     tool("bsdtar", "libarchive-tools", "bsdtar"),
+    // what reads the files of the head node's plugins
+    tool("dhcpd", "isc-dhcp-server", "dhcp-server"),
+    tool("kea-dhcp4", "kea-dhcp4-server", "kea"),
+    tool("nodeattr", "genders", "genders"),
+    tool("ansible-inventory", "ansible-core", "ansible-core"),
+    tool("grub-script-check", "grub-common", "grub2-tools"),
+    tool("ssh-keygen", "openssh-client", "openssh"),
     // pykickstart, in a Python environment of its own
     tool("python3", "python3", "python3"),
     tool("/usr/share/python-wheels", "python3-venv", "python3"),
