@@ -7,6 +7,7 @@
 //! * [`scripts`], [`logs`], [`escrow`]: what package installs take, and leave with us.
 //! * [`script`], [`cpio`], [`netboot`], [`localboot`]: what firmware gets.
 //! * [`http`], [`dhcp`], [`serve`]: the running server.
+//! * [`rollout`], [`site`]: many nodes, some at a time; commands of the site.
 //! * [`keys`], [`data_dir`]: secrets, and where they lie.
 
 mod addhost;
@@ -31,9 +32,12 @@ mod plugins;
 mod ranges;
 mod recipe;
 mod report;
+mod rollout;
 mod script;
 mod scripts;
 mod serve;
+mod site;
+mod site_import;
 mod state;
 mod store;
 

@@ -62,6 +62,28 @@ pub fn install(recipe: &Recipe, netboot: &Netboot, token: &str, platform: Platfo
     )
 }
 
+/// The rescue system: nothing is installed, so no token goes with it.
+pub fn rescue(recipe: &Recipe, netboot: &Netboot, arguments: &[String], platform: Platform) -> String {
+    let (http, node) = (recipe.http(), &recipe.node.name);
+    let Netboot { kernel, initrd, .. } = netboot;
+    let mut arguments = arguments.to_vec();
+    if platform == Platform::Efi {
+        arguments.push(format!("initrd={INITRD}"));
+    }
+    format!(
+        "#!ipxe\n\
+         echo camphor: {node} boots its rescue system\n\
+         kernel --name {KERNEL} {http}/boot/file/{kernel}/{KERNEL} {arguments} || goto again\n\
+         initrd --name {INITRD} {http}/boot/file/{initrd}/{INITRD} || goto again\n\
+         boot || goto again\n\
+         :again\n\
+         imgfree\n\
+         {}",
+        ask_again(RETRY_S),
+        arguments = arguments.join(" "),
+    )
+}
+
 /// What an attempt's banner says. One past the cap is for an install that may be done already (`Store::mint`).
 pub fn banner(node: &str, number: u32, cap: u32) -> String {
     if number > cap {

@@ -25,6 +25,7 @@ use crate::localboot;
 use crate::log;
 use crate::plugins::follow::follow;
 use crate::recipe::{HTTP_PORT, HTTPS_PORT};
+use crate::rollout;
 use crate::script::LOCAL_BOOT;
 use crate::store::Store;
 use crate::store::inventory::{Dhcp, Network};
@@ -86,6 +87,7 @@ pub async fn run(dir: &DataDir, store: Store, options: &cli::Serve) -> Result<()
         () = keep(dnsmasq.as_ref(), running.as_mut(), &hosts.reload) => Ok(()),
         outcome = watch(&store, &hosts, &networks) => outcome,
         outcome = follow(dir, &store) => outcome,
+        outcome = rollout::keep(&store) => outcome,
         outcome = web.join_next() => outcome.context("nothing is served")?.context("serving")?,
         name = asked_to_end() => name.map(|name| log::line(format_args!("{name}: ending"))),
     };

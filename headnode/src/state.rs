@@ -27,6 +27,8 @@ pub enum State {
     Parked,
     /// An admin wants its local disk booted.
     Local,
+    /// An admin wants its group's rescue system booted.
+    Rescue,
 }
 
 /// Why a state changes.
@@ -38,6 +40,8 @@ pub enum Cause {
     Arm,
     /// `boot local`.
     BootLocal,
+    /// `boot rescue`.
+    BootRescue,
     /// It traded its token: an attempt begins.
     Begin,
     /// It asked for one attempt more than its arming has.
@@ -50,10 +54,12 @@ pub enum Cause {
     Running,
 }
 
-use State::{Armed, Discovered, DisklessRunning, Failed, Installed, Installing, Local, Parked, Unknown};
+use State::{
+    Armed, Discovered, DisklessRunning, Failed, Installed, Installing, Local, Parked, Rescue, Unknown,
+};
 
 const ALL: &[State] =
-    &[Unknown, Discovered, Armed, Installing, Installed, DisklessRunning, Failed, Parked, Local];
+    &[Unknown, Discovered, Armed, Installing, Installed, DisklessRunning, Failed, Parked, Local, Rescue];
 /// States in which a boot may be an attempt at the arming's install. `Failed` only where the NII says so.
 const BOOTING: &[State] = &[Armed, Installing, DisklessRunning, Failed];
 
@@ -62,6 +68,7 @@ const TABLE: &[(Cause, &[State], State)] = &[
     (Cause::Seen, &[Unknown], Discovered),
     (Cause::Arm, ALL, Armed),
     (Cause::BootLocal, ALL, Local),
+    (Cause::BootRescue, ALL, Rescue),
     (Cause::Begin, BOOTING, Installing),
     (Cause::Exhausted, BOOTING, Parked),
     (Cause::Failed, &[Installing], Failed),
@@ -76,6 +83,11 @@ impl State {
         from.contains(&self).then_some(*to)
     }
 
+    /// Whether a system is on it that somebody may be using.
+    pub const fn has_a_system(self) -> bool {
+        matches!(self, Installed | DisklessRunning | Local)
+    }
+
     /// Its name in the store, in JSON and in tables.
     pub const fn name(self) -> &'static str {
         match self {
@@ -88,6 +100,7 @@ impl State {
             Failed => "failed",
             Parked => "parked",
             Local => "local",
+            Rescue => "rescue",
         }
     }
 }
@@ -116,6 +129,7 @@ impl Cause {
             Self::Seen => "seen",
             Self::Arm => "arm",
             Self::BootLocal => "boot-local",
+            Self::BootRescue => "boot-rescue",
             Self::Begin => "begin",
             Self::Exhausted => "exhausted",
             Self::Failed => "failed",
@@ -129,10 +143,11 @@ impl Cause {
 mod tests {
     use super::*;
 
-    const CAUSES: [Cause; 8] = [
+    const CAUSES: [Cause; 9] = [
         Cause::Seen,
         Cause::Arm,
         Cause::BootLocal,
+        Cause::BootRescue,
         Cause::Begin,
         Cause::Exhausted,
         Cause::Failed,
@@ -144,15 +159,16 @@ mod tests {
     #[test]
     fn each_state_with_each_cause() {
         let expected = "
-            unknown          discovered armed local -          -      -      -         -
-            discovered       -          armed local -          -      -      -         -
-            armed            -          armed local installing parked -      -         -
-            installing       -          armed local installing parked failed installed diskless-running
-            installed        -          armed local -          -      -      -         -
-            diskless-running -          armed local installing parked -      -         -
-            failed           -          armed local installing parked -      -         -
-            parked           -          armed local -          -      -      -         -
-            local            -          armed local -          -      -      -         -";
+            unknown          discovered armed local rescue -          -      -      -         -
+            discovered       -          armed local rescue -          -      -      -         -
+            armed            -          armed local rescue installing parked -      -         -
+            installing       -          armed local rescue installing parked failed installed diskless-running
+            installed        -          armed local rescue -          -      -      -         -
+            diskless-running -          armed local rescue installing parked -      -         -
+            failed           -          armed local rescue installing parked -      -         -
+            parked           -          armed local rescue -          -      -      -         -
+            local            -          armed local rescue -          -      -      -         -
+            rescue           -          armed local rescue -          -      -      -         -";
         let mut states = 0;
         for line in expected.trim().lines() {
             let mut words = line.split_whitespace();

@@ -9,6 +9,7 @@ mod addhost;
 mod inventory;
 mod nodes;
 mod plugins;
+mod site;
 
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
@@ -17,8 +18,11 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use addhost::{Addhost, Host};
 pub use inventory::{Image, Netboot, Network, NetworkAdd, Script};
-pub use nodes::{Assignment, Attribute, Boot, Escrow, Group, Node, NodeSet};
+pub use nodes::{Assignment, Attribute, Boot, Escrow, Group, Node, NodeSet, Pace};
 pub use plugins::{Plugin, Render};
+pub use site::ImportSite;
+
+use crate::site::Power;
 
 /// The head node: boot scripts, DHCP/TFTP, NIIs, images, reports.
 #[derive(Debug, Parser)]
@@ -95,9 +99,44 @@ pub enum Command {
     /// What nodes boot next
     #[command(subcommand)]
     Boot(Boot),
+    /// Adds the machines of another system: Kusu, Warewulf, xCAT
+    ImportSite(ImportSite),
     /// Programs that are told when nodes come, go or change
     #[command(subcommand)]
     Plugin(Plugin),
+    /// Switches nodes on and off, by the command of their group
+    Power {
+        /// What to do
+        action: Power,
+        /// The nodes
+        #[arg(required = true)]
+        nodes: Vec<String>,
+    },
+    /// Keeps nodes from being armed or removed
+    Lock {
+        /// The nodes
+        #[arg(required = true)]
+        nodes: Vec<String>,
+        /// Why
+        #[arg(long)]
+        reason: String,
+    },
+    /// Takes nodes' locks away
+    Unlock {
+        /// The nodes
+        #[arg(required = true)]
+        nodes: Vec<String>,
+    },
+    /// Prints a shell's completions
+    Completion {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Writes manual pages
+    Man {
+        /// The folder to write them to
+        folder: PathBuf,
+    },
     /// Prints a node's NII, without secrets
     Nii {
         /// The node

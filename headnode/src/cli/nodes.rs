@@ -199,6 +199,41 @@ pub enum Boot {
         /// The nodes
         #[arg(required = true)]
         nodes: Vec<String>,
+        /// Some at a time
+        #[command(flatten)]
+        pace: Pace,
+    },
+    /// Arms, and cycles the nodes' power: a new install at once
+    Reinstall {
+        /// The nodes
+        #[arg(required = true)]
+        nodes: Vec<String>,
+        /// Some at a time
+        #[command(flatten)]
+        pace: Pace,
+    },
+    /// Arms nodes that run from RAM, and no others
+    Diskless {
+        /// The nodes
+        #[arg(required = true)]
+        nodes: Vec<String>,
+        /// Some at a time
+        #[command(flatten)]
+        pace: Pace,
+    },
+    /// The group's rescue system, until `boot local` or another install
+    Rescue {
+        /// The nodes
+        #[arg(required = true)]
+        nodes: Vec<String>,
+    },
+    /// Shows installs that go some nodes at a time, or ends one
+    Rollout {
+        /// Only this one, with its nodes
+        id: Option<i64>,
+        /// No more of its nodes begin
+        #[arg(long, requires = "id")]
+        abort: bool,
     },
     /// Disarms: boot from the local disk
     Local {
@@ -214,6 +249,20 @@ pub enum Boot {
         #[arg(long, value_enum, default_value_t)]
         platform: Platform,
     },
+}
+
+/// How many nodes at a time: with one of these `serve` arms them, the others wait.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct Pace {
+    /// So many nodes go first, and none of them may fail
+    #[arg(long)]
+    pub canary: Option<u32>,
+    /// So many at once then (32)
+    #[arg(long)]
+    pub batch: Option<u32>,
+    /// After so many failures no more begin (1)
+    #[arg(long)]
+    pub stop_after_failures: Option<u32>,
 }
 
 /// `KEY=VALUE`

@@ -90,8 +90,11 @@ pub(super) async fn import(context: &Context, file: &Path) -> Result<()> {
     tell_missing(context).await
 }
 
+/// Versions of scripts, and what they are.
+type Texts = Vec<(Script, Vec<u8>)>;
+
 /// The rows of a file, and the scripts whose text is with them.
-fn read(file: &Path) -> Result<(Tables, Vec<(Script, Vec<u8>)>)> {
+fn read(file: &Path) -> Result<(Tables, Texts)> {
     let about = || format!("reading {}", file.display());
     let text = fs::read_to_string(file).with_context(about)?;
     let Backup { camphor, mut tables } = serde_yaml_ng::from_str(&text).with_context(about)?;

@@ -9,12 +9,16 @@ mod effective;
 mod escrow;
 mod group;
 mod image;
+mod import_site;
 mod logs;
+mod manual;
 mod netboot;
 mod network;
 mod node;
 mod password;
 mod plugin;
+mod power;
+mod rollout;
 mod script;
 mod select;
 mod status;
@@ -56,6 +60,8 @@ pub async fn run(cli: Cli) -> Result<()> {
     let Cli { data_dir, output, yes, command } = cli;
     match &command {
         Command::HashPassword => return password::hash(),
+        Command::Completion { shell } => return manual::completion(*shell),
+        Command::Man { folder } => return manual::write(folder),
         Command::Plugin(cli::Plugin::Render(options)) => return plugin::render(options),
         Command::Init(options) => return init(&data_dir, options).await,
         Command::Serve(options) => {
@@ -68,6 +74,7 @@ pub async fn run(cli: Cli) -> Result<()> {
     let context = Context::open(&data_dir, output, yes).await?;
     match command {
         Command::Init(_) | Command::Serve(_) | Command::HashPassword => Ok(()),
+        Command::Completion { .. } | Command::Man { .. } => Ok(()),
         Command::Trust { write } => trust(&context, write.as_deref()),
         Command::Network(command) => network::run(&context, command).await,
         Command::Image(command) => image::run(&context, command).await,
@@ -83,7 +90,14 @@ pub async fn run(cli: Cli) -> Result<()> {
         Command::Addhost(options) => addhost::run(&context, &options).await,
         Command::Host(command) => addhost::host(&context, command).await,
         Command::Boot(command) => boot::run(&context, command).await,
+        Command::ImportSite(options) => import_site::run(&context, options).await,
         Command::Plugin(command) => plugin::run(&context, command).await,
+        Command::Power { action, nodes } => power::run(&context, action, &nodes).await,
+        Command::Lock { nodes, reason } => {
+            ensure!(!reason.trim().is_empty(), "a lock needs a reason: --reason TEXT");
+            context.store.lock(&context.nodes_to_change(&nodes).await?, reason.trim(), &actor()).await
+        }
+        Command::Unlock { nodes } => context.store.unlock(&context.nodes_to_change(&nodes).await?).await,
         Command::Nii { node } => nii(&context, &node).await,
         Command::Export { secrets } => backup::export(&context, secrets).await,
         Command::Import { file } => backup::import(&context, &file).await,

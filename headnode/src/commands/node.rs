@@ -101,6 +101,9 @@ async fn edit(context: &Context, node: &str) -> Result<()> {
 
 async fn remove(context: &Context, words: &[String]) -> Result<()> {
     let nodes = context.nodes_to_change(words).await?;
+    for node in &nodes {
+        context.store.check_lock(node).await?;
+    }
     let names = ranges::fold(nodes.iter().map(|node| node.name.as_str()));
     context
         .confirm(&format!("{names}: {} go, with all that they reported\n", nodes.len()), "Remove them?")?;
@@ -243,11 +246,12 @@ async fn show(context: &Context, name: &str) -> Result<()> {
     let node = context.node(name).await?;
     let overrides = document::hide_secrets(&node.overrides)?;
     let mut json = as_json(&node);
+    json["locked"] = json!(context.store.locks().await?.get(&node.id));
     json["overrides"] = toml_edit::de::from_str(&overrides)?;
     if context.output != Output::Table {
         return output::data(context.output, &json);
     }
-    let fields = ["name", "group", "network", "mac", "address", "uid", "state", "since", "seen"];
+    let fields = ["name", "group", "network", "mac", "address", "uid", "state", "since", "seen", "locked"];
     let line = |field: &&str| format!("{field}: {}\n", or_dash(json[*field].as_str()));
     let head: String = fields.iter().map(line).collect();
     let tail = if overrides.is_empty() { String::new() } else { format!("overrides:\n{overrides}") };

@@ -16,6 +16,9 @@ use crate::store::attempts::Progress;
 use crate::store::events::Line;
 use crate::store::nodes::{Node, Stranger};
 
+/// The column of the state.
+const STATE: usize = 3;
+
 pub(super) async fn status(context: &Context, names: &[String]) -> Result<()> {
     let nodes = context.nodes(names).await?;
     let groups: HashMap<String, (String, Option<u32>)> = context
@@ -32,14 +35,20 @@ pub(super) async fn status(context: &Context, names: &[String]) -> Result<()> {
         .into_iter()
         .map(|progress| (progress.node.clone(), progress))
         .collect();
+    let locks = context.store.locks().await?;
     let mut list = List::new(&["node", "group", "address", "state", "step", "progress", "since", "error"]);
     for node in nodes {
         let cap = match groups.get(&node.group) {
-            Some((_, cap)) if node.overrides.is_empty() => *cap,
+            // Thousands of documents take seconds to merge, and few nodes have attempts of their own.
+            Some((_, cap)) if !node.overrides.contains("attempts") => *cap,
             Some((text, _)) => document::merge(text, &node.overrides).ok().and_then(|text| cap(&text)),
             None => None,
         };
-        let (row, json) = node_row(&node, cap, progress.remove(&node.name));
+        let (mut row, mut json) = node_row(&node, cap, progress.remove(&node.name));
+        json["locked"] = json!(locks.get(&node.id));
+        if locks.contains_key(&node.id) {
+            row[STATE].push_str(" (locked)");
+        }
         list.push(row, json);
     }
     if names.is_empty() {
@@ -61,7 +70,7 @@ fn stranger_row(stranger: &Stranger) -> (Vec<String>, Value) {
     let json = json!({
         "node": null, "group": null, "mac": stranger.mac.as_str(), "address": stranger.address, "state": state,
         "since": since, "lost": false, "arming": null, "attempt": null, "tries": 0, "attempts": null,
-        "step": null, "progress": null, "error": null, "seen": clock::text(stranger.last_seen),
+        "step": null, "progress": null, "error": null, "locked": null, "seen": clock::text(stranger.last_seen),
     });
     let dash = || "-".to_owned();
     let mac = format!("({})", stranger.mac);

@@ -33,6 +33,11 @@ pub struct Document {
     /// Further kernel arguments of that boot.
     #[serde(default)]
     pub netboot_args: Vec<String>,
+    /// What `boot rescue` boots.
+    pub rescue: Option<Rescue>,
+    /// Commands of the site.
+    #[serde(default)]
+    pub commands: Commands,
     /// Boots of an arming without success until the node is parked.
     #[serde(default = "ten")]
     pub attempts: u32,
@@ -88,6 +93,34 @@ impl Addhost {
         if let Some(Err(error)) = self.addresses.as_ref().map(|range| range.parse::<Range>()) {
             out.push(Finding::error("addhost.addresses", error.to_string()));
         }
+    }
+}
+
+/// A system to look at a node with, by name.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Rescue {
+    /// Its kernel and initrd.
+    pub netboot: String,
+    /// Its kernel's arguments.
+    #[serde(default)]
+    pub args: Vec<String>,
+}
+
+/// Commands of the site (crate::site): the program and its arguments.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Commands {
+    /// Says whether a node that has a system may be installed anew.
+    pub before_reinstall: Vec<String>,
+    /// Switches a node on and off.
+    pub power: Vec<String>,
+    /// What each may take.
+    pub timeout_s: u32,
+}
+
+impl Default for Commands {
+    fn default() -> Self {
+        Self { before_reinstall: Vec::new(), power: Vec::new(), timeout_s: 60 }
     }
 }
 
@@ -229,6 +262,11 @@ impl Document {
                 let message = format!("`{key}` is set by camphor; {}", instead(key));
                 out.push(Finding::error(path, message));
             }
+        }
+        let rescue = self.rescue.iter().flat_map(|rescue| &rescue.args).enumerate();
+        for (i, _) in rescue.filter(|(_, argument)| !is_argument(argument)) {
+            let message = "must be one kernel argument, without blanks, quotes, `$`, `#` or `\\`";
+            out.push(Finding::error(format!("rescue.args[{i}]"), message));
         }
         if self.network.addressing == Addressing::None && self.network.mtu.is_some() {
             let message = "is the boot interface's, which `addressing = \"none\"` leaves to its bond or VLAN: set theirs";

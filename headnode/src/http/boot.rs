@@ -93,6 +93,10 @@ pub fn idle(recipe: &Recipe, platform: Platform, local_boot: bool) -> String {
     let (name, mac) = (&recipe.node.name, &recipe.node.mac);
     match recipe.node.state {
         NodeState::Installed | NodeState::Local => script::local(name, platform, local_boot),
+        NodeState::Rescue => match recipe.rescue() {
+            Ok((netboot, arguments)) => script::rescue(recipe, netboot, arguments, platform),
+            Err(error) => script::wait(mac, &error.to_string()),
+        },
         NodeState::Parked => script::wait(mac, &parked(name)),
         NodeState::Failed => script::wait(mac, &format!("{name} failed, see headnode events {name}")),
         _ => script::wait(mac, &not_armed(name)),

@@ -9,7 +9,7 @@ use axum::http::{HeaderMap, header};
 use nii::envelope::{Envelope, NiiPayload, Purpose};
 use nii::event::{Body, EventAnswer, EventBatch};
 use nii::session::{ErrorCode, PROTOCOL, SessionAnswer, SessionRequest, TimePayload};
-use nii::v1::{HostKeys, SshHostKey};
+use nii::v1::SshHostKey;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -170,8 +170,7 @@ pub async fn nii(
     let escrow = in_escrow(&app, &session).await?;
     let recipe = Recipe::of(&app.store, session.node).await?;
     let json = recipe.nii(Form::WithSecrets(escrow))?;
-    let keeps = recipe.document.root.ssh_host_keys == HostKeys::Keep;
-    app.store.release(session.attempt, recipe.document.install.kind, keeps).await?;
+    app.store.release(session.attempt, recipe.document.install.kind).await?;
     let payload = NiiPayload {
         node: recipe.node.name,
         mac: recipe.node.mac.to_string(),

@@ -33,7 +33,7 @@ impl Boots {
             State::Armed | State::Installing | State::DisklessRunning => Self::Install,
             State::Failed => Self::AfterFailure,
             State::Installed | State::Local => Self::Local,
-            State::Unknown | State::Discovered | State::Parked => Self::Nothing,
+            State::Unknown | State::Discovered | State::Parked | State::Rescue => Self::Nothing,
         }
     }
 }

@@ -113,6 +113,21 @@ impl Recipe {
         }
     }
 
+    /// What it boots to be looked at, and the kernel's arguments.
+    ///
+    /// # Errors
+    /// When its group says nothing of it.
+    pub fn rescue(&self) -> Result<(&Netboot, &[String])> {
+        match (&self.references.rescue, &self.document.rescue) {
+            (Some(netboot), Some(rescue)) => Ok((netboot, &rescue.args)),
+            _ => bail!(
+                "{}: its group {} says no `rescue.netboot`: what should it boot?",
+                self.node.name,
+                self.node.group
+            ),
+        }
+    }
+
     /// The kernel command line of that boot.
     pub fn kernel_arguments(&self) -> Vec<String> {
         let http = self.http();

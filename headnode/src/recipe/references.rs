@@ -17,6 +17,8 @@ pub(super) struct References {
     pub image: Option<Digest>,
     /// Kernel and initrd.
     pub netboot: Option<Netboot>,
+    /// Kernel and initrd of the rescue system.
+    pub rescue: Option<Netboot>,
     /// The scripts, as the NII has them.
     pub scripts: Vec<v1::Script>,
     /// The kickstart's template.
@@ -47,8 +49,18 @@ impl References {
         let template = document.package.as_ref().and_then(|package| package.template.as_ref());
         let template = template.and_then(|name| script(catalog, name, || "package.template".into(), out));
         let template = template.map(|found| Remote { url: url(&found.digest), digest: found.digest });
-        let (image, netboot) = (image(catalog, document, out), netboot(catalog, document, out));
-        Self { image, netboot, scripts, template }
+        Self {
+            image: image(catalog, document, out),
+            netboot: netboot(catalog, document.netboot.as_ref(), "netboot", out),
+            rescue: netboot(
+                catalog,
+                document.rescue.as_ref().map(|rescue| &rescue.netboot),
+                "rescue.netboot",
+                out,
+            ),
+            scripts,
+            template,
+        }
     }
 }
 
@@ -62,13 +74,18 @@ fn image(catalog: &Catalog, document: &Document, out: &mut Vec<Finding>) -> Opti
     found.copied()
 }
 
-fn netboot(catalog: &Catalog, document: &Document, out: &mut Vec<Finding>) -> Option<Netboot> {
-    let wanted = document.netboot.as_ref()?;
+fn netboot(
+    catalog: &Catalog,
+    wanted: Option<&String>,
+    path: &str,
+    out: &mut Vec<Finding>,
+) -> Option<Netboot> {
+    let wanted = wanted?;
     let found = catalog.netboots.get(wanted);
     if found.is_none() {
         let message =
             format!("there is no netboot `{wanted}`: see `headnode netboot add` and `netboot list`");
-        out.push(Finding::error("netboot", message));
+        out.push(Finding::error(path, message));
     }
     found.cloned()
 }

@@ -9,6 +9,7 @@ use sqlx::sqlite::SqliteRow;
 use uuid::Uuid;
 
 use super::nodes::{Node, Notice, notice, transition};
+use super::rollouts::check_lock;
 use super::{Store, Write, parsed, parsed_option};
 use crate::addresses::Mac;
 use crate::clock;
@@ -84,8 +85,6 @@ pub struct Session {
     pub boot_id: Uuid,
     /// What kind of install its NII says; `None` before that is released.
     pub kind: Option<InstallType>,
-    /// Whether its NII says that the old system's SSH host keys are kept.
-    pub keeps_host_keys: bool,
 }
 
 /// What a node shows to get a session.
@@ -155,8 +154,9 @@ pub(super) async fn end_arming(write: &mut Write, node: i64) -> Result<()> {
 /// Arms a node within a larger change; see [`Store::arm`].
 ///
 /// # Errors
-/// When the database cannot be written.
+/// When it is locked, or the database cannot be written.
 pub async fn arm(write: &mut Write, node: i64, actor: &str) -> Result<Uuid> {
+    check_lock(write, node).await?;
     let id = Uuid::new_v4();
     end_arming(write, node).await?;
     sqlx::query("INSERT INTO armings (id, node, armed_at) VALUES (?, ?, ?)")
@@ -179,6 +179,18 @@ impl Store {
         let id = arm(&mut write, node.id, actor).await?;
         write.commit().await?;
         Ok(id)
+    }
+
+    /// Lets a node boot its group's rescue system; ends its arming.
+    ///
+    /// # Errors
+    /// When it is locked, or the database cannot be written.
+    pub async fn boot_rescue(&self, node: &Node, actor: &str) -> Result<()> {
+        let mut write = self.write().await?;
+        check_lock(&mut write, node.id).await?;
+        end_arming(&mut write, node.id).await?;
+        transition(&mut write, node.id, Cause::BootRescue, actor, "").await?;
+        Ok(write.commit().await?)
     }
 
     /// Lets a node boot its local disk; ends its arming.
@@ -322,7 +334,6 @@ impl Store {
             attempt: attempt.id,
             boot_id: claim.boot_id,
             kind: kind(&row)?,
-            keeps_host_keys: row.try_get("keeps_host_keys")?,
             node: node.clone(),
         };
         let why = match bound {
@@ -356,15 +367,14 @@ impl Store {
         Ok(Begin::Refused)
     }
 
-    /// An attempt's NII, which says an install of this kind, and whether host keys are kept, is released.
+    /// An attempt's NII, which says an install of this kind, is released.
     ///
     /// # Errors
     /// When the database cannot be written.
-    pub async fn release(&self, attempt: Uuid, kind: InstallType, keeps_host_keys: bool) -> Result<()> {
+    pub async fn release(&self, attempt: Uuid, kind: InstallType) -> Result<()> {
         let kind = serde_json::to_value(kind)?;
-        sqlx::query("UPDATE attempts SET kind = ?, keeps_host_keys = ? WHERE id = ?")
+        sqlx::query("UPDATE attempts SET kind = ? WHERE id = ?")
             .bind(kind.as_str())
-            .bind(keeps_host_keys)
             .bind(attempt.to_string())
             .execute(&self.pool)
             .await?;
@@ -389,8 +399,8 @@ impl Store {
         let node = self.node(row.try_get("node_name")?).await?;
         let boot_id = parsed_option(&row, "boot_id")?.context("a session has a boot")?;
         let (arming, attempt) = (parsed(&row, "arming")?, parsed(&row, "id")?);
-        let (kind, keeps_host_keys) = (kind(&row)?, row.try_get("keeps_host_keys")?);
-        Ok(Some(Session { node, arming, attempt, boot_id, kind, keeps_host_keys }))
+        let kind = kind(&row)?;
+        Ok(Some(Session { node, arming, attempt, boot_id, kind }))
     }
 }
 
@@ -467,6 +477,11 @@ pub fn may_try(state: State, retry_failed: bool) -> bool {
     match state {
         State::Armed | State::Installing | State::DisklessRunning => true,
         State::Failed => retry_failed,
-        State::Unknown | State::Discovered | State::Installed | State::Parked | State::Local => false,
+        State::Unknown
+        | State::Discovered
+        | State::Installed
+        | State::Parked
+        | State::Local
+        | State::Rescue => false,
     }
 }

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use sqlx::{AssertSqlSafe, Row as _};
 
 use super::nodes::{Notice, notice};
-use super::{Store, Write};
+use super::{Store, Write, refused};
 use crate::clock;
 
 /// A row: column names and values.
@@ -43,6 +43,8 @@ const TABLES: &[Table] = &[
 ];
 /// The armings that are not over, with their nodes' names.
 const ARMINGS: &str = "armings";
+/// Why nodes are locked, with their names.
+const LOCKS: &str = "locks";
 
 /// What a row of [`TABLES`] gets where a file says nothing.
 fn fill(table: &str, line: &mut Line) {
@@ -78,6 +80,10 @@ impl Store {
             "SELECT json_object('id', armings.id, 'node', nodes.name, 'armed_at', armed_at, 'tries', tries)
              FROM armings JOIN nodes ON nodes.id = armings.node WHERE ended_at IS NULL ORDER BY nodes.name";
         tables.insert(ARMINGS.into(), self.lines(armings.into()).await?);
+        let locks =
+            "SELECT json_object('node', nodes.name, 'reason', reason, 'actor', actor, 'locked_at', locked_at)
+             FROM locks JOIN nodes ON nodes.id = locks.node ORDER BY nodes.name";
+        tables.insert(LOCKS.into(), self.lines(locks.into()).await?);
         Ok(tables)
     }
 
@@ -126,6 +132,7 @@ impl Store {
             line.get("node").and_then(Value::as_str).is_some_and(|node| !known.iter().any(|n| n == node))
         });
         arm(&mut write, armings).await.context("importing armings")?;
+        lock(&mut write, tables.remove(LOCKS).unwrap_or_default()).await.context("importing locks")?;
         if let Some(name) = tables.keys().next() {
             bail!("`{name}` is no part of a store; docs/headnode.md has them all");
         }
@@ -158,7 +165,28 @@ async fn merge(write: &mut Write, table: &Table, columns: &[String], mut lines: 
         table.keys.join(", "),
         changes.join(", ")
     );
-    sqlx::query(AssertSqlSafe(sql)).bind(serde_json::to_string(&lines)?).execute(&mut **write).await?;
+    let merged =
+        sqlx::query(AssertSqlSafe(sql)).bind(serde_json::to_string(&lines)?).execute(&mut **write).await;
+    let twice = |message: &str| {
+        let column = message.rsplit('.').next().unwrap_or_default();
+        format!("two rows, here or in the store, have the same {column}")
+    };
+    merged.map_err(|error| {
+        refused(error, twice, || "a row names a group or a network that is not there".into())
+    })?;
+    Ok(())
+}
+
+async fn lock(write: &mut Write, locks: Vec<Line>) -> Result<()> {
+    sqlx::query(
+        "INSERT OR REPLACE INTO locks (node, reason, actor, locked_at)
+         SELECT nodes.id, json_extract(value, '$.reason'), json_extract(value, '$.actor'),
+             json_extract(value, '$.locked_at')
+         FROM json_each(?) JOIN nodes ON nodes.name = json_extract(value, '$.node')",
+    )
+    .bind(serde_json::to_string(&locks)?)
+    .execute(&mut **write)
+    .await?;
     Ok(())
 }
 

@@ -179,8 +179,8 @@ async fn succeed(write: &mut Write, session: &Session, arming: Uuid) -> Result<(
         .bind(arming.to_string())
         .execute(&mut **write)
         .await?;
-    if done == Cause::Installed && session.keeps_host_keys {
-        // They are on its disk now. A root in RAM, or one with keys of its own, is no place for them.
+    if done == Cause::Installed {
+        // Its disks have a new system, with these keys or, by its NII, with others. A root in RAM takes no disk's place.
         drop_escrow(write, session.node.id).await?;
     }
     transition(write, session.node.id, done, "node", &format!("arming {arming}")).await?;

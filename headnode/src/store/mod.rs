@@ -7,6 +7,7 @@
 //! * [`events`]: what nodes reported.
 //! * [`hosts`]: machines that are not ours to boot.
 //! * [`enrol`]: what addhost changes, each in one transaction.
+//! * [`rollouts`]: installs of many nodes, some at a time; locks.
 //! * [`package`]: scripts by name, and what nodes have in escrow.
 //! * [`plugins`]: what came of calling them.
 //!
@@ -21,6 +22,7 @@ pub mod inventory;
 pub mod nodes;
 pub mod package;
 pub mod plugins;
+pub mod rollouts;
 
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -39,9 +41,9 @@ use sqlx::{Row as _, SqlSafeStr as _, Sqlite, SqlitePool, Transaction};
 const MIGRATIONS: &[(i64, &str, &str)] = &[
     (1, "first", include_str!("../../migrations/0001_first.sql")),
     (2, "package", include_str!("../../migrations/0002_package.sql")),
-    (3, "kept host keys", include_str!("../../migrations/0003_kept_host_keys.sql")),
     (4, "addhost", include_str!("../../migrations/0004_addhost.sql")),
     (10, "plugins", include_str!("../../migrations/0010_plugins.sql")),
+    (11, "boot", include_str!("../../migrations/0011_boot.sql")),
 ];
 
 /// The store.

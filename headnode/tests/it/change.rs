@@ -152,6 +152,7 @@ fn the_store_goes_through_a_file_unchanged() {
     head.furnish_package();
     head.ok(&["node", "set", "n[2-5]", "attempts=5"]);
     head.ok(&["boot", "install", "n[2-3]"]);
+    head.ok(&["lock", "n[4-5]", "--reason", "in use"]);
     let text = head.ok(&["export", "--secrets"]);
     let file = head.file("store.yaml", &text);
     let other = Head::with_ports(10, 11);
@@ -177,11 +178,11 @@ fn an_import_is_whole_or_not_at_all() {
     };
     for (bad, reason) in [
         (text.replace("type = \"disked\"", "type = \"disky\""), "unknown variant `disky`"),
-        (text.replace("group_name: disked", "group_name: gone"), "FOREIGN KEY"),
+        (text.replace("group_name: disked", "group_name: gone"), "a group or a network that is not there"),
         (text.replace("  mac: ", "  mack: 1\n  mac: "), "`mack` is not known there"),
         (text.replace("groups:", "grupos:"), "`grupos` is no part of a store"),
         (text.replace("camphor: 1", "camphor: 2"), "is of version 2"),
-        (text.replace("name: n1", "name: ../n1"), "is no name for a node"),
+        (text.replace("name: retrying", "name: ../retrying"), "is no name for a group"),
         (public, "export with --secrets"),
     ] {
         let output = import(&bad);
