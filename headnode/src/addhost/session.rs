@@ -286,7 +286,6 @@ impl<'a> Session<'a> {
             true => store.replace(&node, &candidate.mac, candidate.uuid, *install, actor).await,
             false => {
                 let newcomer = Newcomer { node: node.clone(), uuid: candidate.uuid };
-                self.work.say(&Said::added(&node))?;
                 store.enrol(&[newcomer], *install, actor).await
             }
         };
