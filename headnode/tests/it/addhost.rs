@@ -146,7 +146,8 @@ fn addhost_survives_fifty_kills() {
         }
         // What was stored and not yet said is no loss.
         acknowledged = stored;
-        if acknowledged.len() == MACHINES {
+        // Never all: who is new is heard at once then, and a kill comes in the middle of something.
+        if acknowledged.len() > MACHINES / 2 {
             let gone: Vec<String> = acknowledged.values().take(25).map(|(name, _)| name.clone()).collect();
             let gone: Vec<&str> = gone.iter().map(String::as_str).collect();
             head.ok(&[&["--yes", "node", "rm"][..], &gone].concat());
