@@ -1,5 +1,6 @@
 //! `cargo xtask bench`: ours against what the field uses, on the same input, in turns.
 
+mod head;
 mod initrd;
 mod unpack;
 
@@ -21,6 +22,7 @@ pub fn run() -> Result<()> {
         println!("\n{:<34}{:>12}{:>12}   ours/peer: min  median  max", "", "ours", "peer");
         rows.iter().for_each(|row| println!("{row}"));
     }
+    head::run()?.iter().for_each(|row| println!("{row}"));
     Ok(())
 }
 
