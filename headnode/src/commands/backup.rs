@@ -13,6 +13,7 @@ use crate::document::{self, Source};
 use crate::log;
 use crate::netboot::{INITRD, KERNEL, SEGMENT};
 use crate::output;
+use crate::plugins::Verb;
 use crate::recipe::Catalog;
 use crate::scripts;
 use crate::store::Store;
@@ -87,7 +88,9 @@ pub(super) async fn import(context: &Context, file: &Path) -> Result<()> {
         scripts::keep(&context.dir, script, bytes)?;
     }
     context.store.load(tables, &actor()).await?;
-    tell_missing(context).await
+    tell_missing(context).await?;
+    // Some may be new, others gone: whoever needs all has all.
+    context.tell(Verb::Updated, &context.store.nodes().await?).await
 }
 
 /// Versions of scripts, and what they are.
