@@ -5,6 +5,7 @@ use std::net::Ipv4Addr;
 use std::str::FromStr;
 
 use anyhow::{Context as _, Result, bail, ensure};
+use uuid::Uuid;
 
 /// A MAC address; its text is lower case with colons, as everywhere on the wire.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -49,6 +50,12 @@ impl fmt::Display for Mac {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(&self.0)
     }
+}
+
+/// A machine's own id (SMBIOS). Boards whose maker never set it have zeros or ones; that is nobody's.
+pub fn machine_id(id: Uuid) -> Option<Uuid> {
+    let bytes = id.as_bytes();
+    bytes.iter().any(|byte| *byte != bytes[0]).then_some(id)
 }
 
 /// An IPv4 network in CIDR form.

@@ -150,6 +150,7 @@ mod tests {
             uuid: None,
             network: "prov".into(),
             relayed: false,
+            boots: true,
             about: String::new(),
         };
         let node = Node {

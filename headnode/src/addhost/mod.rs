@@ -126,7 +126,7 @@ async fn listen(work: &Work<'_>, options: &Addhost, interface: &str, batch: bool
                     (docs/headnode.md, DHCP)";
         work.say(&Said::Note { text })?;
     }
-    Session::new(work, goal, batch, networks).run(&listener).await
+    Session::new(work, goal, batch, options.any, networks).run(&listener).await
 }
 
 async fn proposer(work: &Work<'_>, options: &Addhost, networks: Vec<Network>) -> Result<Proposer> {
@@ -139,7 +139,7 @@ async fn proposer(work: &Work<'_>, options: &Addhost, networks: Vec<Network>) ->
 async fn rehearse(proposer: &Proposer, network: &Network) -> Result<()> {
     let mac = "02:00:00:00:00:01".parse()?;
     let (network_name, about) = (network.name.clone(), String::new());
-    let candidate = Candidate { mac, uuid: None, network: network_name, relayed: false, about };
+    let candidate = Candidate { mac, uuid: None, network: network_name, relayed: false, boots: true, about };
     let sample = proposer.node("sample".into(), &candidate, Some(network.address));
     proposer.check(&sample).await.context("trying the group with a sample node")
 }
@@ -177,8 +177,8 @@ async fn from_file(work: &Work<'_>, options: &Addhost, path: &Path) -> Result<To
 
 fn wish(machine: &Machine, network: &str) -> Wish {
     let Machine { mac, address, name, uid, .. } = machine.clone();
-    let candidate =
-        Candidate { mac, uuid: None, network: network.to_owned(), relayed: false, about: String::new() };
+    let (network, about) = (network.to_owned(), String::new());
+    let candidate = Candidate { mac, uuid: None, network, relayed: false, boots: true, about };
     Wish { candidate, name, address, uid }
 }
 

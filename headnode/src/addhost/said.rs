@@ -26,6 +26,8 @@ pub struct Candidate {
     pub relayed: bool,
     /// What it said of itself, for people.
     pub about: String,
+    /// Whether it showed that it boots from the network.
+    pub boots: bool,
 }
 
 impl Candidate {
@@ -42,6 +44,7 @@ impl Candidate {
             uuid: packet.uuid,
             network: network.to_owned(),
             relayed: packet.relay.is_some(),
+            boots: packet.boots,
             about: about.into_iter().flatten().collect::<Vec<_>>().join(", "),
         }
     }
@@ -54,6 +57,7 @@ impl Candidate {
             uuid: stranger.uuid,
             network: network.to_owned(),
             relayed: false,
+            boots: true,
             about: format!("waits for a boot script at {}{uuid}", stranger.address),
         }
     }
@@ -76,6 +80,8 @@ pub enum Said<'a> {
         mac: &'a str,
         /// What it said of itself.
         about: &'a str,
+        /// Whether it may become a node, or is left alone: it shows no boot from the network.
+        candidate: bool,
     },
     /// A machine that is a node.
     Known {
@@ -142,8 +148,11 @@ impl<'a> Said<'a> {
     fn sentence(&self) -> String {
         match self {
             Self::Listening { interface, aim } => format!("listening on {interface}: {aim}; Ctrl-C ends"),
-            Self::Heard { mac, about: "" } => format!("heard {mac}"),
-            Self::Heard { mac, about } => format!("heard {mac} ({about})"),
+            Self::Heard { mac, about, candidate } => {
+                let about = if about.is_empty() { String::new() } else { format!(" ({about})") };
+                let left = if *candidate { "" } else { ": no network boot, left alone (--any takes it)" };
+                format!("heard {mac}{about}{left}")
+            }
             Self::Known { mac, node } => format!("heard {mac}, the node {node}"),
             Self::Refused { mac, reason } => format!("refused {mac}: {reason}"),
             Self::Added { node, mac, address: Some(address) } => format!("added {node} {mac} {address}"),

@@ -58,6 +58,8 @@ pub struct Session<'a> {
     work: &'a Work<'a>,
     goal: Goal,
     batch: bool,
+    /// Whether machines count that do not show that they boot from the network.
+    any: bool,
     /// That of the interface that is listened on, then all others: relays are on some of them.
     networks: Vec<Network>,
     queue: VecDeque<Candidate>,
@@ -70,11 +72,12 @@ pub struct Session<'a> {
 
 impl<'a> Session<'a> {
     /// Not begun yet.
-    pub fn new(work: &'a Work<'a>, goal: Goal, batch: bool, networks: Vec<Network>) -> Self {
+    pub fn new(work: &'a Work<'a>, goal: Goal, batch: bool, any: bool, networks: Vec<Network>) -> Self {
         Self {
             work,
             goal,
             batch,
+            any,
             networks,
             queue: VecDeque::new(),
             fates: HashMap::new(),
@@ -199,13 +202,25 @@ impl<'a> Session<'a> {
             }
             return Ok(());
         }
+        if !candidate.boots && !self.any {
+            // A server or a BMC that renews its lease must not be armed.
+            if fate.is_none() {
+                self.work.say(&Said::Heard {
+                    mac: mac.as_str(),
+                    about: &candidate.about,
+                    candidate: false,
+                })?;
+                self.decide(mac, Fate::Told);
+            }
+            return Ok(());
+        }
         if let Some(uuid) = candidate.uuid
             && let Some(node) = self.work.store.node_by_uuid(uuid).await?
             && !matches!(&self.goal, Goal::Replace(old) if old.name == node)
         {
             return self.refuse(mac, &Refused::Machine { mac: mac.clone(), uuid, node }.to_string());
         }
-        self.work.say(&Said::Heard { mac: mac.as_str(), about: &candidate.about })?;
+        self.work.say(&Said::Heard { mac: mac.as_str(), about: &candidate.about, candidate: true })?;
         self.decide(mac, Fate::Queued);
         self.queue.push_back(candidate);
         Ok(())

@@ -23,9 +23,12 @@ pub struct Addhost {
     /// The lowest rank that a new node may have
     #[arg(long, default_value_t = 0)]
     pub rank: u32,
-    /// Ask nothing: every machine becomes a node (as --yes)
+    /// Ask nothing: every machine that boots from the network becomes a node (as --yes)
     #[arg(long)]
     pub batch: bool,
+    /// Take machines, too, that do not show that they boot from the network
+    #[arg(long, conflicts_with = "file")]
+    pub any: bool,
     /// End after so many nodes
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     pub count: Option<u32>,
@@ -35,7 +38,7 @@ pub struct Addhost {
     /// The next machine that is heard takes the place of this node
     #[arg(long, value_name = "NODE", conflicts_with_all = ["group", "rack", "rank", "count"])]
     pub replace: Option<String>,
-    /// Do not arm them: they wait for `boot install`
+    /// Do not arm them: new nodes wait for `boot install`, with --replace the machine boots its own disk
     #[arg(long)]
     pub no_install: bool,
 }

@@ -152,6 +152,9 @@ pub enum Command {
     Import {
         /// The file
         file: PathBuf,
+        /// Arm new nodes that were armed when the file was made; without, they boot their own disks
+        #[arg(long)]
+        armings: bool,
     },
     /// How far each node is
     Status {

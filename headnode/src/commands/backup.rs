@@ -1,6 +1,7 @@
 //! `headnode export` and `headnode import`: the store as YAML.
 
 use std::fs;
+use std::net::Ipv4Addr;
 use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
@@ -8,16 +9,19 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{Context, actor, change, check_name, group, network};
-use crate::addresses::Mac;
+use crate::addresses::{Mac, machine_id};
 use crate::document::{self, Source};
 use crate::log;
 use crate::netboot::{INITRD, KERNEL, SEGMENT};
 use crate::output;
 use crate::plugins::Verb;
+use crate::ranges;
 use crate::recipe::Catalog;
 use crate::scripts;
 use crate::store::Store;
 use crate::store::backup::Tables;
+use crate::store::hosts::Host;
+use crate::store::inventory::Network;
 use crate::store::package::Script;
 
 /// Of the format.
@@ -61,13 +65,13 @@ async fn render(context: &Context, store: &Store, secrets: bool) -> Result<Strin
 }
 
 /// What a file changes is tried on a copy of the store first, and shown.
-pub(super) async fn import(context: &Context, file: &Path) -> Result<()> {
+pub(super) async fn import(context: &Context, file: &Path, armings: bool) -> Result<()> {
     let (tables, scripts) = read(file)?;
     let scratch = tempfile::tempdir_in(context.dir.run("")).context("making a folder for the rehearsal")?;
     let copy = scratch.path().join("rehearsal.db");
     context.store.copy_to(&copy).await?;
     let rehearsal = Store::open(&copy).await?;
-    rehearsal.load(tables.clone(), "rehearsal").await?;
+    let armed = rehearsal.load(tables.clone(), armings, "rehearsal").await?;
     check(&rehearsal)
         .await
         .with_context(|| format!("checking what {} makes of the store", file.display()))?;
@@ -83,14 +87,24 @@ pub(super) async fn import(context: &Context, file: &Path) -> Result<()> {
         return Ok(());
     }
     let shown = texts.last().map(|(before, after)| change::lines(before, after)).unwrap_or_default();
-    context.confirm(&format!("the store:\n{shown}"), "Apply?")?;
+    context.confirm(&format!("the store:\n{shown}{}", about_armed(&armed, armings)), "Apply?")?;
     for (script, bytes) in &scripts {
         scripts::keep(&context.dir, script, bytes)?;
     }
-    context.store.load(tables, &actor()).await?;
+    context.store.load(tables, armings, &actor()).await?;
     tell_missing(context).await?;
     // Some may be new, others gone: whoever needs all has all.
     context.tell(Verb::Updated, &context.store.nodes().await?).await
+}
+
+/// What comes of the nodes that the file has armed.
+fn about_armed(armed: &[String], armings: bool) -> String {
+    let names = ranges::fold(armed.iter().map(String::as_str));
+    match (armed, armings) {
+        ([], _) => String::new(),
+        (_, true) => format!("armed, so their next network boot may install them: {names}\n"),
+        (_, false) => format!("armed in the file, local here (--armings arms them): {names}\n"),
+    }
 }
 
 /// Versions of scripts, and what they are.
@@ -124,6 +138,11 @@ fn read(file: &Path) -> Result<(Tables, Texts)> {
             // The store has one form of it.
             *mac = mac.as_str().unwrap_or_default().parse::<Mac>()?.as_str().into();
         }
+        if let Some(uuid) = line.get_mut("uuid").filter(|uuid| !uuid.is_null()) {
+            let text = uuid.as_str().unwrap_or_default();
+            let id = text.parse().ok().and_then(machine_id);
+            *uuid = id.with_context(|| format!("`{text}` is no machine's id"))?.to_string().into();
+        }
     }
     Ok((tables, scripts))
 }
@@ -145,12 +164,26 @@ async fn check(store: &Store) -> Result<()> {
         whole(&about, &group.document)?;
         group::check(&catalog, &group.name, Source { name: &about, text: &group.document })?;
     }
+    for Host { name, network, address } in store.hosts().await? {
+        check_name("host", &name)?;
+        placed(&name, address, catalog.network(&network)?)?;
+    }
     for node in store.nodes().await? {
         check_name("node", &node.name)?;
+        if let Some(address) = node.address {
+            placed(&node.name, address, catalog.network(&node.network)?)?;
+        }
         let about = format!("node {}", node.name);
         whole(&about, &node.overrides)?;
         catalog.recipe(node)?;
     }
+    Ok(())
+}
+
+fn placed(name: &str, address: Ipv4Addr, network: &Network) -> Result<()> {
+    let Network { name: of, subnet, address: own, .. } = network;
+    ensure!(subnet.has_host(address), "{name}: {address} is no host's address in {subnet} ({of})");
+    ensure!(address != *own, "{name}: {address} is the head node's own address");
     Ok(())
 }
 

@@ -127,7 +127,7 @@ pub(super) fn lines(old: &str, new: &str) -> String {
 }
 
 /// The text for a terminal, with its lines as they are.
-fn printable(text: &str) -> String {
+pub(super) fn printable(text: &str) -> String {
     text.lines().map(|line| log::printable(line) + "\n").collect()
 }
 

@@ -6,6 +6,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::{Value, json};
 
 use super::Context;
+use super::change::printable;
 use crate::cli::{ImportSite, Output};
 use crate::output::{self, or_dash};
 use crate::plugins::Verb;
@@ -34,7 +35,8 @@ pub(super) async fn run(context: &Context, options: ImportSite) -> Result<()> {
     if context.output != Output::Table {
         output::data(context.output, &as_json(&proposal, &left))?;
     }
-    let shown = shown(&proposal, &left);
+    // Other systems' texts, which must not command a terminal.
+    let shown = printable(&shown(&proposal, &left));
     if dry_run {
         return if context.output == Output::Table { output::text(&shown) } else { Ok(()) };
     }

@@ -100,7 +100,7 @@ pub async fn run(cli: Cli) -> Result<()> {
         Command::Unlock { nodes } => context.store.unlock(&context.nodes_to_change(&nodes).await?).await,
         Command::Nii { node } => nii(&context, &node).await,
         Command::Export { secrets } => backup::export(&context, secrets).await,
-        Command::Import { file } => backup::import(&context, &file).await,
+        Command::Import { file, armings } => backup::import(&context, &file, armings).await,
         Command::Status { nodes } => status::status(&context, &nodes).await,
         Command::Events { nodes, limit } => status::events(&context, &nodes, limit).await,
     }

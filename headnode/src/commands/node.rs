@@ -1,12 +1,12 @@
 //! `headnode node …`
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::{Value, json};
 
 use super::change::Change;
-use super::{Context, check_name, effective, warn};
+use super::{Context, actor, check_name, effective, warn};
 use crate::cli::{Assignment, Node as Command, NodeSet, Output};
 use crate::clock;
 use crate::document;
@@ -135,8 +135,10 @@ pub(super) async fn save(context: &Context, changed: Vec<(Node, Node)>) -> Resul
         new: text(new, old),
     };
     if context.agree(&changed.iter().map(change).collect::<Vec<_>>())? {
-        let nodes: Vec<Node> = changed.into_iter().map(|(_, node)| node).collect();
-        context.store.save_nodes(&nodes).await?;
+        context.store.save_nodes(&changed, &actor()).await?;
+        let ids: HashSet<i64> = changed.iter().map(|(_, node)| node.id).collect();
+        let mut nodes = context.store.nodes().await?;
+        nodes.retain(|node| ids.contains(&node.id));
         context.tell(Verb::Updated, &nodes).await?;
     }
     Ok(())

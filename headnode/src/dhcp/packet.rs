@@ -7,7 +7,7 @@ use std::net::Ipv4Addr;
 use thiserror::Error;
 use uuid::Uuid;
 
-use crate::addresses::Mac;
+use crate::addresses::{Mac, machine_id};
 
 /// The port that servers listen on.
 pub const SERVER_PORT: u16 = 67;
@@ -81,6 +81,8 @@ pub struct Packet {
     pub user_class: Option<String>,
     /// The name that its system gave itself.
     pub host_name: Option<String>,
+    /// Whether it shows that it boots from the network: firmware and iPXE do, systems that renew a lease do not.
+    pub boots: bool,
 }
 
 /// Why something is no request of a machine.
@@ -133,6 +135,9 @@ pub fn read(payload: &[u8]) -> Result<Packet, Malformed> {
     let text = |code| get(code).map(text).filter(|text| !text.is_empty());
     let user_class = get(option::USER_CLASS).map(first_class).map(self::text);
     let ipxe = user_class.as_deref() == Some("iPXE") || get(option::IPXE).is_some();
+    let vendor_class = text(option::VENDOR_CLASS);
+    let firmware = |class: &str| class.starts_with("PXEClient") || class.starts_with("HTTPClient");
+    let boots = ipxe || get(option::ARCH).is_some() || vendor_class.as_deref().is_some_and(firmware);
     Ok(Packet {
         kind: match get(option::KIND) {
             None => Kind::Bootp,
@@ -146,9 +151,10 @@ pub fn read(payload: &[u8]) -> Result<Packet, Malformed> {
         server: ip(option::SERVER),
         arch: get(option::ARCH).and_then(|arch| arch.get(..2)).map(number),
         uuid: get(option::UUID).and_then(|id| uuid(id, ipxe)),
-        vendor_class: text(option::VENDOR_CLASS),
+        vendor_class,
         user_class: user_class.filter(|class| !class.is_empty()),
         host_name: text(option::HOST_NAME),
+        boots,
     })
 }
 
@@ -219,11 +225,7 @@ fn first_class(bytes: &[u8]) -> &[u8] {
 fn uuid(bytes: &[u8], ipxe: bool) -> Option<Uuid> {
     let (0, id) = bytes.split_first().map(|(kind, id)| (*kind, id))? else { return None };
     let id: [u8; 16] = id.try_into().ok()?;
-    // Boards whose maker never set it have zeros or ones; that is nobody's.
-    if id.iter().all(|byte| *byte == id[0]) {
-        return None;
-    }
-    Some(if ipxe { Uuid::from_bytes(id) } else { Uuid::from_bytes_le(id) })
+    machine_id(if ipxe { Uuid::from_bytes(id) } else { Uuid::from_bytes_le(id) })
 }
 
 /// What a firmware's number means, for people.
@@ -302,6 +304,24 @@ mod tests {
         }
         for nobodys in [[0; 17].to_vec(), [&[0][..], &[0xff; 16]].concat(), vec![0, 1, 2], vec![]] {
             assert_eq!(read(&packet(&[(97, &nobodys)])).unwrap().uuid, None);
+        }
+    }
+
+    #[test]
+    fn only_firmware_and_ipxe_boot_from_the_network() {
+        let boots = |options: &[(u8, &[u8])]| read(&packet(options)).unwrap().boots;
+        let shown: [(u8, &[u8]); 5] = [
+            (93, &[0, 7]),
+            (60, b"PXEClient:Arch:00000"),
+            (60, b"HTTPClient"),
+            (77, b"iPXE"),
+            (175, &[1, 1, 1]),
+        ];
+        for option in shown {
+            assert!(boots(&[(53, &[1]), option]), "{option:?}");
+        }
+        for option in [(60, &b"udhcp 1.37.0"[..]), (77, b"linux"), (12, b"PXEClient")] {
+            assert!(!boots(&[(53, &[3]), option]), "{option:?}");
         }
     }
 

@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::answers::Refused;
 use super::{App, mac_of, peer_text};
-use crate::addresses::Mac;
+use crate::addresses::{Mac, machine_id};
 use crate::cpio;
 use crate::recipe::Recipe;
 use crate::script::{self, Platform};
@@ -35,7 +35,7 @@ pub async fn script(
 ) -> impl IntoResponse {
     let Some(mac) = who.mac.as_deref().and_then(mac_of) else { return text(script::who_are_you()) };
     let platform = if who.platform.as_deref() == Some("efi") { Platform::Efi } else { Platform::Pcbios };
-    let uuid = who.uuid.as_deref().and_then(|uuid| uuid.parse().ok());
+    let uuid = who.uuid.as_deref().and_then(|uuid| uuid.parse().ok()).and_then(machine_id);
     text(script_for(&app, &mac, uuid, platform, peer).await.unwrap_or_else(|error| {
         crate::log::line(format_args!("boot script of {mac}: {error:#}"));
         script::wait(&mac, "the head node failed at this, its log says more")

@@ -1,15 +1,18 @@
 //! The store's content as rows of plain values: what `export` writes and `import` reads. What nodes reported, attempts,
 //! escrows and the audit log are no part of it; they belong to this one head node.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::{Map, Value, json};
 use sqlx::{AssertSqlSafe, Row as _};
 
-use super::nodes::{Notice, notice};
+use super::attempts::may_try;
+use super::nodes::{self, Node, Notice, notice};
 use super::{Store, Write, refused};
+use crate::addresses::Mac;
 use crate::clock;
+use crate::state::State;
 
 /// A row: column names and values.
 pub type Line = Map<String, Value>;
@@ -110,35 +113,80 @@ impl Store {
     }
 
     /// Adds rows, and puts them in the place of those with the same keys: all or none. A node that is there keeps its
-    /// state and its arming.
+    /// state and its arming, unless its MAC address changes. The names of new nodes that the rows would have installed:
+    /// with `armings` they are armed as the rows say, else they are `local`.
     ///
     /// # Errors
     /// When a table or a column is not known, or rows contradict each other or what is there.
-    pub async fn load(&self, mut tables: Tables, actor: &str) -> Result<()> {
-        let known: Vec<String> = self.nodes().await?.into_iter().map(|node| node.name).collect();
+    pub async fn load(&self, mut tables: Tables, armings: bool, actor: &str) -> Result<Vec<String>> {
         let mut columns = Vec::new();
         for table in TABLES {
             columns.push((table, self.columns(table).await?));
         }
         let mut write = self.write().await?;
+        let known: HashMap<String, Node> =
+            nodes::all(&mut write).await?.into_iter().map(|node| (node.name.clone(), node)).collect();
+        let lines = tables.get_mut("nodes").map(Vec::as_mut_slice).unwrap_or_default();
+        let armed = settle(lines, &known, armings);
+        for line in lines {
+            change_machine(&mut write, line, &known, actor).await.context("importing nodes")?;
+        }
         for (table, columns) in columns {
             let lines = tables.remove(table.name).unwrap_or_default();
             merge(&mut write, table, &columns, lines)
                 .await
                 .with_context(|| format!("importing {}", table.name))?;
         }
-        let mut armings = tables.remove(ARMINGS).unwrap_or_default();
-        armings.retain(|line| {
-            line.get("node").and_then(Value::as_str).is_some_and(|node| !known.iter().any(|n| n == node))
-        });
-        arm(&mut write, armings).await.context("importing armings")?;
+        let mut open = tables.remove(ARMINGS).unwrap_or_default();
+        open.retain(|line| armings && word(line, "node").is_some_and(|node| !known.contains_key(node)));
+        arm(&mut write, open).await.context("importing armings")?;
         lock(&mut write, tables.remove(LOCKS).unwrap_or_default()).await.context("importing locks")?;
         if let Some(name) = tables.keys().next() {
             bail!("`{name}` is no part of a store; docs/headnode.md has them all");
         }
         notice(&mut write, Notice { node: "-", actor, cause: "import", detail: "rows of a file" }).await?;
-        Ok(write.commit().await?)
+        write.commit().await?;
+        Ok(armed)
     }
+}
+
+fn word<'a>(line: &'a Line, column: &str) -> Option<&'a str> {
+    line.get(column).and_then(Value::as_str)
+}
+
+/// The names of new nodes that may install at their next boot. An old file must not wipe what runs today: unless that is
+/// wanted, they boot their own disks.
+fn settle(lines: &mut [Line], known: &HashMap<String, Node>, armings: bool) -> Vec<String> {
+    let mut armed = Vec::new();
+    for line in lines {
+        let state = word(line, "state").and_then(|state| state.parse().ok());
+        let Some(name) = word(line, "name").filter(|name| !known.contains_key(*name)) else { continue };
+        if state.is_some_and(|state| may_try(state, true)) {
+            armed.push(name.to_owned());
+            if !armings {
+                line.insert("state".into(), State::Local.name().into());
+            }
+        }
+    }
+    armed
+}
+
+/// A row of a known node with another MAC address is another machine; an id that stayed in the row is the old one's.
+async fn change_machine(
+    write: &mut Write,
+    line: &mut Line,
+    known: &HashMap<String, Node>,
+    actor: &str,
+) -> Result<()> {
+    let Some(node) = word(line, "name").and_then(|name| known.get(name)) else { return Ok(()) };
+    let mac: Option<Mac> = word(line, "mac").map(str::parse).transpose()?;
+    let Some(mac) = mac.filter(|mac| *mac != node.mac) else { return Ok(()) };
+    let row =
+        sqlx::query("SELECT uuid FROM nodes WHERE id = ?").bind(node.id).fetch_one(&mut **write).await?;
+    if row.try_get::<Option<&str>, _>("uuid")? == word(line, "uuid") {
+        line.remove("uuid");
+    }
+    nodes::change_machine(write, node, &mac, None, actor).await
 }
 
 async fn merge(write: &mut Write, table: &Table, columns: &[String], mut lines: Vec<Line>) -> Result<()> {

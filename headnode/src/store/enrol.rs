@@ -9,8 +9,8 @@ use sqlx::Row as _;
 use thiserror::Error;
 use uuid::Uuid;
 
-use super::attempts::{arm, end_arming};
-use super::nodes::{Node, Notice, notice, save};
+use super::attempts::arm;
+use super::nodes::{Node, change_machine, save};
 use super::{Store, Write, parsed_option};
 use crate::addresses::Mac;
 
@@ -98,7 +98,7 @@ impl Store {
     /// Puts a machine in a node's place; the node stays what it is. `install`: arms it.
     ///
     /// # Errors
-    /// [`Refused`] when the machine is another node, or the node is gone.
+    /// [`Refused`] when the machine is another node, or the node is gone or has another machine meanwhile.
     pub async fn replace(
         &self,
         node: &Node,
@@ -109,15 +109,10 @@ impl Store {
     ) -> Result<(), Refused> {
         let mut write = self.write().await?;
         check_machine(&mut write, node.id, mac, uuid).await?;
-        save(&mut write, &Node { mac: mac.clone(), ..node.clone() }).await?;
-        set_uuid(&mut write, node.id, uuid).await?;
-        // What was going on was the old machine's.
-        end_arming(&mut write, node.id).await?;
+        change_machine(&mut write, node, mac, uuid, actor).await?;
         if install {
             arm(&mut write, node.id, actor).await?;
         }
-        let detail = format!("{mac} takes the place of {}", node.mac);
-        notice(&mut write, Notice { node: &node.name, actor, cause: "replaced", detail: &detail }).await?;
         announce(&mut write, "replaced", node.id, Some(&node.mac)).await?;
         Ok(write.commit().await?)
     }

@@ -1,5 +1,6 @@
 //! Nodes, their states, and the audit log.
 
+use std::collections::HashMap;
 use std::net::Ipv4Addr;
 
 use anyhow::{Context as _, Result, ensure};
@@ -7,6 +8,7 @@ use sqlx::Row as _;
 use sqlx::sqlite::SqliteRow;
 use uuid::Uuid;
 
+use super::attempts::end_arming;
 use super::{Store, Write, parsed, parsed_option, refused};
 use crate::addresses::Mac;
 use crate::clock;
@@ -124,7 +126,7 @@ pub async fn notice(write: &mut Write, notice: Notice<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Adds or changes a node within a larger change; its id. See [`Store::save_node`].
+/// Adds or changes a node (but not its state) within a larger change; its id.
 ///
 /// # Errors
 /// When its name, MAC or address is another node's.
@@ -153,14 +155,74 @@ pub async fn save(write: &mut Write, node: &Node) -> Result<i64> {
         refused(error, |message| taken(node, message), || "its group or network is gone".into())
     })?;
     let id = row.try_get("id")?;
-    let stranger = sqlx::query("DELETE FROM strangers WHERE mac = ?").bind(node.mac.as_str());
-    if stranger.execute(&mut **write).await?.rows_affected() == 1 {
+    if forget_stranger(write, &node.mac).await? {
         transition(write, id, Cause::Seen, "server", "asked for a boot script before it was added").await?;
     }
     Ok(id)
 }
 
+/// Puts a machine in a node's place. What was going on was the old machine's and ends; the new one boots its own disk
+/// until somebody arms it. The only way in which a node's MAC address changes.
+///
+/// # Errors
+/// When the MAC address is another node's, or the node is no longer what `node` says.
+pub async fn change_machine(
+    write: &mut Write,
+    node: &Node,
+    mac: &Mac,
+    uuid: Option<Uuid>,
+    actor: &str,
+) -> Result<()> {
+    // Ids of nodes that are gone are used again: the name tells them apart.
+    let changed = sqlx::query("UPDATE nodes SET mac = ?, uuid = ? WHERE id = ? AND name = ? AND mac = ?")
+        .bind(mac.as_str())
+        .bind(uuid.map(|uuid| uuid.to_string()))
+        .bind(node.id)
+        .bind(&node.name)
+        .bind(node.mac.as_str())
+        .execute(&mut **write)
+        .await
+        .map_err(|error| {
+            refused(error, |_| format!("another node has the MAC address {mac}"), String::new)
+        })?;
+    ensure!(changed.rows_affected() == 1, "{}", meanwhile(&node.name));
+    end_arming(write, node.id).await?;
+    let detail = format!("{mac} takes the place of {}", node.mac);
+    transition(write, node.id, Cause::BootLocal, actor, &detail).await?;
+    forget_stranger(write, mac).await?;
+    notice(write, Notice { node: &node.name, actor, cause: "replaced", detail: &detail }).await
+}
+
+/// Whether it was one.
+async fn forget_stranger(write: &mut Write, mac: &Mac) -> Result<bool> {
+    let gone =
+        sqlx::query("DELETE FROM strangers WHERE mac = ?").bind(mac.as_str()).execute(&mut **write).await?;
+    Ok(gone.rows_affected() == 1)
+}
+
+/// All nodes as they are for a larger change.
+///
+/// # Errors
+/// When the database cannot be read.
+pub(super) async fn all(write: &mut Write) -> Result<Vec<Node>> {
+    let rows = sqlx::query("SELECT * FROM nodes").fetch_all(&mut **write).await?;
+    rows.iter().map(Node::of).collect()
+}
+
+fn meanwhile(name: &str) -> String {
+    format!("the node {name} was changed meanwhile: run it again")
+}
+
 impl Node {
+    /// Whether all that an admin may change of a node is alike.
+    fn is_like(&self, other: &Self) -> bool {
+        let fields = |node: &Self| {
+            let Self { id, name, group, network, mac, address, uid, overrides, .. } = node.clone();
+            (id, name, group, network, mac, address, uid, overrides)
+        };
+        fields(self) == fields(other)
+    }
+
     pub(super) fn of(row: &SqliteRow) -> Result<Self> {
         Ok(Self {
             id: row.try_get("id")?,
@@ -179,7 +241,7 @@ impl Node {
 }
 
 impl Store {
-    /// Adds a node, or changes the one with its id (but not its state).
+    /// Adds a node.
     ///
     /// # Errors
     /// When its name, MAC or address is another node's.
@@ -189,14 +251,20 @@ impl Store {
         Ok(write.commit().await?)
     }
 
-    /// Changes nodes (but not their states): all or none.
+    /// Changes nodes, from what was read of each to what it is to be (but not their states): all or none.
     ///
     /// # Errors
-    /// When a name, MAC or address is another node's.
-    pub async fn save_nodes(&self, nodes: &[Node]) -> Result<()> {
+    /// When a name, MAC or address is another node's, or a node is no longer what was read.
+    pub async fn save_nodes(&self, changed: &[(Node, Node)], actor: &str) -> Result<()> {
         let mut write = self.write().await?;
-        for node in nodes {
-            save(&mut write, node).await?;
+        let nodes: HashMap<i64, Node> =
+            all(&mut write).await?.into_iter().map(|node| (node.id, node)).collect();
+        for (old, new) in changed {
+            ensure!(nodes.get(&old.id).is_some_and(|node| node.is_like(old)), "{}", meanwhile(&old.name));
+            if old.mac != new.mac {
+                change_machine(&mut write, old, &new.mac, None, actor).await?;
+            }
+            save(&mut write, new).await?;
         }
         Ok(write.commit().await?)
     }

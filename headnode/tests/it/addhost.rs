@@ -253,7 +253,10 @@ fn addhost_replaces_a_machine_and_nothing_else() {
         "--uid",
         "7",
     ]);
-    let addhost = Addhost::start(&lab, &head, &["--replace", "n1", "--batch"]);
+    let mut addhost = Addhost::start(&lab, &head, &["--replace", "n1", "--batch"]);
+    addhost.wait_for("listening on");
+    // What an admin changes meanwhile stays.
+    head.ok(&["node", "set", "n1", "attempts=9"]);
     lab.switch_on(1);
     let said = addhost.ended();
     assert!(
@@ -267,11 +270,27 @@ fn addhost_replaces_a_machine_and_nothing_else() {
     );
     assert_eq!((node["uid"].as_str(), node["state"].as_str()), (Some("7"), Some("armed")));
     assert!(head.security().contains(&"replaced".to_owned()));
+    assert_eq!(head.status("n1")["attempts"], 9);
     // The same machine with another interface is no new one.
     let mut addhost = Addhost::start(&lab, &head, &["--group", "compute", "--batch"]);
     addhost.wait_for("listening on");
     let mut same = lab.inside(&lab.machines, "busybox");
-    same.args(["udhcpc", "-f", "-n", "-i", "m2", "-s", "/bin/true", "-t", "1", "-T", "1", "-x"]);
+    same.args([
+        "udhcpc",
+        "-V",
+        "PXEClient",
+        "-f",
+        "-n",
+        "-i",
+        "m2",
+        "-s",
+        "/bin/true",
+        "-t",
+        "1",
+        "-T",
+        "1",
+        "-x",
+    ]);
     let mut same = same.arg(format!("0x61:00{:032x}", 1)).stderr(Stdio::null()).spawn().unwrap();
     let refused = addhost.wait_for("refused 52:54:00:aa:00:02");
     same.wait().unwrap();
@@ -281,20 +300,57 @@ fn addhost_replaces_a_machine_and_nothing_else() {
     );
 }
 
+/// A storage server or a BMC that asks for an address must not be installed over.
+#[test]
+fn addhost_leaves_alone_what_does_not_boot_from_the_network() {
+    let mut lab = Lab::new(3);
+    let head = furnished("external");
+    head.ok(&["node", "add", "n1", "--group", "compute", "--mac", "52:54:00:bb:00:01"]);
+    let renew = |lab: &Lab| {
+        let mut client = lab.inside(&lab.machines, "busybox");
+        client.args(["udhcpc", "-f", "-n", "-i", "m1", "-s", "/bin/true", "-t", "1", "-T", "1"]);
+        client.stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap();
+    };
+    let heard = "heard 52:54:00:aa:00:01";
+    let mut addhost = Addhost::start(&lab, &head, &["--group", "compute", "--batch", "--count", "1"]);
+    addhost.wait_for("listening on");
+    renew(&lab);
+    let said = addhost.wait_for(heard);
+    assert!(said.ends_with("no network boot, left alone (--any takes it)"), "{said}");
+    lab.switch_on(2);
+    assert_eq!(added(&addhost.ended()).into_keys().collect::<Vec<_>>(), [mac(2)]);
+    let mut addhost = Addhost::start(&lab, &head, &["--replace", "n1", "--batch", "--no-install"]);
+    addhost.wait_for("listening on");
+    renew(&lab);
+    addhost.wait_for(heard);
+    lab.switch_on(3);
+    addhost.ended();
+    let node = head.json(&["node", "show", "n1"]);
+    assert_eq!((node["mac"].as_str(), node["state"].as_str()), (Some(&*mac(3)), Some("local")));
+    let mut addhost =
+        Addhost::start(&lab, &head, &["--group", "compute", "--batch", "--count", "1", "--any"]);
+    addhost.wait_for("listening on");
+    renew(&lab);
+    assert_eq!(added(&addhost.ended()).into_keys().collect::<Vec<_>>(), [mac(1)]);
+}
+
 #[test]
 fn addhost_takes_who_waits_for_a_boot_script() {
     let lab = Lab::new(1);
     let mut head = furnished("external");
     head.serve_by(lab.headnode(&head, &["serve"]));
     ip("addr add 10.1.0.150/24 dev m1\n", &["-n", &lab.machines]);
-    let url =
-        format!("http://10.1.0.1:8080/boot/script?mac={}&uuid=00112233-4455-6677-8899-aabbccddeeff", mac(1));
-    let ask = || {
+    let ask_as = |machine: usize, uuid: &str| {
+        let url = format!("http://10.1.0.1:8080/boot/script?mac={}&uuid={uuid}", mac(machine));
         let output = lab.inside(&lab.machines, "curl").args(["-s", &url]).output().unwrap();
         String::from_utf8(output.stdout).unwrap()
     };
+    let ask = || ask_as(1, "00112233-4455-6677-8899-aabbccddeeff");
     assert!(ask().contains("no node yet (headnode addhost)"));
-    let addhost = Addhost::start(&lab, &head, &["--group", "compute", "--batch", "--count", "1"]);
+    // Boards whose maker set no id are not one machine.
+    ask_as(2, "00000000-0000-0000-0000-000000000000");
+    ask_as(3, "00000000-0000-0000-0000-000000000000");
+    let addhost = Addhost::start(&lab, &head, &["--group", "compute", "--batch", "--count", "3"]);
     let said = addhost.ended();
     assert_eq!(added(&said)[&mac(1)], ("compute-00-00".into(), "10.1.0.11".into()));
     assert!(ask().contains("installing compute-00-00, attempt 1 of 3"), "without another power cycle");
@@ -331,14 +387,14 @@ fn addhost_hears_other_servers_and_relays() {
     discover[..3].copy_from_slice(&[1, 1, 6]);
     discover[24..28].copy_from_slice(&[10, 2, 0, 254]);
     discover[28..34].copy_from_slice(&[0x52, 0x54, 0, 0xbb, 0, 9]);
-    discover.extend([99, 130, 83, 99, 53, 1, 1, 255]);
+    discover.extend([99, 130, 83, 99, 53, 1, 1, 93, 2, 0, 7, 255]);
     std::fs::write(head.path("discover"), discover).unwrap();
     let mut relay = lab.inside(&lab.machines, "bash");
     let relayed = format!("cat {} > /dev/udp/10.1.0.1/67", head.path("discover").display());
     assert!(relay.args(["-c", &relayed]).status().unwrap().success());
     assert_eq!(
         addhost.wait_for("heard 52:54:00:bb:00:09"),
-        "heard 52:54:00:bb:00:09 (by the relay 10.2.0.254)"
+        "heard 52:54:00:bb:00:09 (UEFI x86-64, by the relay 10.2.0.254)"
     );
     assert_eq!(addhost.wait_for("added "), "added compute-00-01 52:54:00:bb:00:09 10.2.0.2");
     assert_eq!(head.json(&["node", "show", "compute-00-01"])["network"], "far");

@@ -156,13 +156,69 @@ fn the_store_goes_through_a_file_unchanged() {
     let text = head.ok(&["export", "--secrets"]);
     let file = head.file("store.yaml", &text);
     let other = Head::with_ports(10, 11);
-    other.ok(&["import", &file]);
+    let said = String::from_utf8(other.run(&["import", "--armings", &file]).stderr).unwrap();
+    assert!(said.contains("armed, so their next network boot may install them: n[2-3]\n"), "{said}");
     assert_eq!(other.ok(&["export", "--secrets"]), text);
     assert_eq!(other.state("n2"), "armed");
     assert_eq!(other.status("n2")["arming"], head.status("n2")["arming"]);
     assert_eq!(other.ok(&["script", "show", "motd"]), head.ok(&["script", "show", "motd"]));
     let said = String::from_utf8(other.run(&["import", &file]).stderr).unwrap();
     assert!(said.contains("nothing changes"), "{said}");
+    // An old file arms nobody.
+    let other = Head::with_ports(10, 11);
+    let said = String::from_utf8(other.run(&["import", &file]).stderr).unwrap();
+    assert!(said.contains("armed in the file, local here (--armings arms them): n[2-3]\n"), "{said}");
+    assert_eq!((other.state("n2"), other.state("n4")), ("local".to_owned(), "unknown".to_owned()));
+    assert!(other.ok(&["export"]).contains("armings: []"));
+}
+
+#[test]
+fn another_machine_is_not_installed_for_the_old_one() {
+    let head = furnished();
+    let id = "00112233-4455-6677-8899-aabbccddeeff";
+    let import = |text: &str| head.ok(&["import", &head.file("store.yaml", text)]);
+    let with_ids = |head: &Head| {
+        let text = head.ok(&["export", "--secrets"]);
+        text.replace("  group_name: disked\n", &format!("  group_name: disked\n  uuid: {id}\n"))
+    };
+    let assert_other = |mac: &str| {
+        let text = head.ok(&["export"]);
+        assert!(text.contains(mac) && !text.contains(id) && text.contains("armings: []"), "{text}");
+        assert_eq!(head.state("n1"), "local");
+    };
+    import(&with_ids(&head));
+    head.ok(&["boot", "install", "n1"]);
+    assert!(head.ok(&["export"]).contains(id));
+    head.ok(&["node", "set", "n1", "--mac", "52:54:00:00:09:01"]);
+    assert_other("52:54:00:00:09:01");
+    import(&with_ids(&head));
+    head.ok(&["boot", "install", "n1"]);
+    let text = head.ok(&["export", "--secrets"]);
+    assert!(text.contains(id));
+    import(&text.replace("52:54:00:00:09:01", "52:54:00:00:09:02"));
+    assert_other("52:54:00:00:09:02");
+}
+
+/// An editor may be open for long.
+#[test]
+fn what_was_changed_meanwhile_is_not_overwritten() {
+    let head = furnished();
+    let headnode = format!("{} --data-dir {}", env!("CARGO_BIN_EXE_headnode"), head.data().display());
+    let cases = [
+        "node set n2 attempts=4".to_owned(),
+        // Its id may be another's now.
+        format!("node rm n12 && {headnode} node add n13 --group diskless --mac 52:54:00:00:01:12"),
+    ];
+    for (node, meanwhile) in ["n2", "n12"].iter().zip(&cases) {
+        let editor = format!("{headnode} {meanwhile} && echo 'attempts = 6' >");
+        let refused = edit(&head, &editor, &["node", "edit", node]);
+        let said = String::from_utf8(refused.stderr).unwrap();
+        let reason = format!("the node {node} was changed meanwhile: run it again");
+        assert!(refused.status.code() == Some(1) && said.contains(&reason), "{said}");
+    }
+    assert_eq!(head.status("n2")["attempts"], 4);
+    assert_eq!(names(&head, &["n13"]), "n13");
+    assert!(head.refused(&["node", "show", "n12"]).contains("there is no node"));
 }
 
 #[test]
@@ -183,6 +239,20 @@ fn an_import_is_whole_or_not_at_all() {
         (text.replace("groups:", "grupos:"), "`grupos` is no part of a store"),
         (text.replace("camphor: 1", "camphor: 2"), "is of version 2"),
         (text.replace("name: retrying", "name: ../retrying"), "is no name for a group"),
+        (text.replace("  mac: ", "  uuid: x\n  mac: "), "`x` is no machine's id"),
+        (
+            text.replace("hosts: []", "hosts: [{name: a b, network: lo, address: 127.0.0.9}]"),
+            "is no name for a host",
+        ),
+        (text.replace("hosts: []", "hosts: [{name: h, network: lo, address: nowhere}]"), "column address"),
+        (
+            text.replace("hosts: []", "hosts: [{name: h, network: lo, address: 10.9.9.9}]"),
+            "no host's address in 127",
+        ),
+        (
+            text.replace("address: 127.0.0.11", "address: 10.9.9.9"),
+            "n1: 10.9.9.9 is no host's address in 127",
+        ),
         (public, "export with --secrets"),
     ] {
         let output = import(&bad);

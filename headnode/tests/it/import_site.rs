@@ -30,6 +30,12 @@ switch1:
     objtype=node
     groups=switch
     ip=127.0.1.250
+
+evil\x1b[2J:
+    objtype=node
+    groups=other
+    ip=127.0.1.4
+    mac=52:54:00:00:02:04
 ";
 
 const WAREWULF: &str = "\
@@ -85,7 +91,8 @@ fn xcat_stanzas_become_nodes_and_hosts() {
         "- cn03 is not added: its MAC address 52:54:00:00:00:01 is another's already",
         "  not carried over of cn01: interface 52:54:00:00:02:aa\n",
         "  not carried over of cn01: arch\n",
-        "1 nodes and 1 hosts to add, 2 machines not added\n",
+        "- evil\\u{1b}[2J is not added",
+        "1 nodes and 1 hosts to add, 3 machines not added\n",
     ] {
         assert!(shown.contains(line), "{shown}");
     }
