@@ -94,10 +94,11 @@ fn the_screen_comes_before_anything_is_sent() {
     });
     let log = script(&format!(
         r#"
+        cp "$installer" /run/installer # it may lie below /tmp itself
         mount -t tmpfs tmpfs /tmp
         echo line > /tmp/anaconda.log
         printf '%s' '{link}' > /run/camphor/link.json
-        timeout 60 "$installer" report failed --script site > /run/said 2>&1 &
+        timeout 60 /run/installer report failed --script site > /run/said 2>&1 &
         pid=$!
         until grep -q "uploading the log" /run/camphor/log 2> /dev/null; do kill -0 $pid; done
         kill $pid
