@@ -1,13 +1,13 @@
 //! Installs of many nodes, some at a time: first the canaries, then no more at once than a batch. `serve` takes the
 //! next step whenever something changes; all that is known of a rollout is in the store.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use tokio::task::JoinSet;
 
 use crate::log;
-use crate::recipe::{Catalog, Recipe};
+use crate::recipe::Catalog;
 use crate::site::{self, Power};
 use crate::state::State;
 use crate::store::Store;
@@ -15,6 +15,8 @@ use crate::store::rollouts::{Member, Rollout};
 
 /// How often the store is looked at.
 const LOOK: Duration = Duration::from_millis(500);
+/// Then rollouts are looked at, even if nothing changed.
+const LATEST_LOOK: Duration = Duration::from_secs(30);
 
 /// How a node of a rollout stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,8 +72,11 @@ pub fn next(canary: usize, batch: usize, stop_after: usize, nodes: &[Standing]) 
 /// When the store cannot be read.
 pub async fn keep(store: &Store) -> Result<()> {
     let mut watch = store.watch().await?;
+    let mut looked = Instant::now();
     loop {
-        if watch.changed().await? {
+        // Deadlines pass without a change.
+        if watch.changed().await? || looked.elapsed() >= LATEST_LOOK {
+            looked = Instant::now();
             for rollout in store.rollouts().await?.into_iter().filter(|rollout| rollout.ended_at.is_none()) {
                 if let Err(error) = advance(store, &rollout).await {
                     log::line(format_args!("rollout {}: {error:#}", rollout.id));
@@ -86,19 +91,12 @@ async fn advance(store: &Store, rollout: &Rollout) -> Result<()> {
     let catalog = Catalog::load(store).await?;
     let mut members = store.rollout_members(rollout.id).await?;
     for member in members.iter_mut().filter(|member| member.arming.is_some() && !member.over) {
-        let failure = match member.node.state {
-            State::Installed | State::DisklessRunning => None,
-            State::Failed if catalog.recipe(member.node.clone())?.retries_failed() => continue,
-            State::Armed | State::Installing => continue,
-            state => Some(format!("it is {state}")),
-        };
-        store.end_member(rollout.id, member.node.id, failure.as_deref()).await?;
-        (member.over, member.failure) = (true, failure);
+        settle(store, rollout, &catalog, member).await?;
     }
     let standings: Vec<Standing> = members.iter().map(standing).collect();
     let [canary, batch, stop_after] =
         [rollout.canary, rollout.batch, rollout.stop_after].map(|number| number as usize);
-    let mut begun = JoinSet::new();
+    let mut turns = JoinSet::new();
     match next(canary, batch, stop_after, &standings) {
         Next::Wait => {}
         Next::Stop => {
@@ -113,18 +111,42 @@ async fn advance(store: &Store, rollout: &Rollout) -> Result<()> {
         }
         Next::Begin(places) => {
             for place in places {
-                let recipe = catalog.recipe(members[place].node.clone())?;
-                begun.spawn(begin(store.clone(), rollout.clone(), recipe));
+                turns.spawn(turn(store.clone(), rollout.clone(), catalog.clone(), members[place].clone()));
             }
         }
     }
     // What was armed before a crash of ours still wants its power cycled.
     for member in members.into_iter().filter(|member| rollout.cycle && member.wants_cycle()) {
-        begun.spawn(cycle(store.clone(), rollout.id, catalog.recipe(member.node)?));
+        turns.spawn(turn(store.clone(), rollout.clone(), catalog.clone(), member));
     }
-    while let Some(outcome) = begun.join_next().await {
+    while let Some(outcome) = turns.join_next().await {
         outcome??;
     }
+    Ok(())
+}
+
+/// What became of a node whose turn has begun.
+async fn settle(store: &Store, rollout: &Rollout, catalog: &Catalog, member: &mut Member) -> Result<()> {
+    let node = &member.node;
+    let goes_on = match node.state {
+        State::Armed | State::Installing => Ok(true),
+        State::Failed => catalog.recipe(node.clone()).map(|recipe| recipe.retries_failed()),
+        _ => Ok(false),
+    };
+    let failure = match goes_on {
+        _ if matches!(node.state, State::Installed | State::DisklessRunning) => None,
+        Ok(true) if !member.is_late(rollout) => return Ok(()),
+        Ok(true) => {
+            Some(format!("it is {} still, {} min after its turn began", node.state, rollout.turn_s / 60))
+        }
+        Ok(false) => Some(format!("it is {}", node.state)),
+        Err(error) => Some(format!("{error:#}")),
+    };
+    match &failure {
+        Some(failure) => store.fail_member(rollout, node.id, failure).await?,
+        None => store.finish_member(rollout.id, node.id).await?,
+    }
+    (member.over, member.failure) = (true, failure);
     Ok(())
 }
 
@@ -137,24 +159,29 @@ fn standing(member: &Member) -> Standing {
     }
 }
 
-/// One node's turn.
-async fn begin(store: Store, rollout: Rollout, recipe: Recipe) -> Result<()> {
-    let ready = async {
-        recipe.netboot()?;
-        site::ask_before_install(&recipe).await?;
-        store.arm_member(&rollout, &recipe.node).await
-    };
-    if let Err(error) = ready.await {
-        return store.end_member(rollout.id, recipe.node.id, Some(&format!("{error:#}"))).await;
+/// One node's turn, from where it stands. What goes wrong is this node's failure, and nobody else's.
+async fn turn(store: Store, rollout: Rollout, catalog: Catalog, member: Member) -> Result<()> {
+    let id = member.node.id;
+    match take_turn(&store, &rollout, &catalog, member).await {
+        Ok(()) => Ok(()),
+        Err(error) => store.fail_member(&rollout, id, &format!("{error:#}")).await,
     }
-    if rollout.cycle { cycle(store, rollout.id, recipe).await } else { Ok(()) }
 }
 
-async fn cycle(store: Store, rollout: i64, recipe: Recipe) -> Result<()> {
-    match site::power(&recipe, Power::Cycle).await {
-        Ok(_) => store.cycled_member(rollout, recipe.node.id).await,
-        Err(error) => store.end_member(rollout, recipe.node.id, Some(&format!("{error:#}"))).await,
+async fn take_turn(store: &Store, rollout: &Rollout, catalog: &Catalog, member: Member) -> Result<()> {
+    let recipe = catalog.recipe(member.node)?;
+    let node = &recipe.node;
+    let mut armed = true;
+    if member.arming.is_none() {
+        recipe.netboot()?;
+        site::ask_before_install(&recipe).await?;
+        armed = store.begin_member(rollout, node).await?;
     }
+    if rollout.cycle && armed {
+        site::power(&recipe, Power::Cycle).await?;
+        store.cycled_member(rollout.id, node.id).await?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]

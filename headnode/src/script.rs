@@ -94,14 +94,20 @@ pub fn banner(node: &str, number: u32, cap: u32) -> String {
     format!("installing {node}, attempt {number} of {cap}")
 }
 
-/// The local disk. `helper`: whether the head node has [`LOCAL_BOOT`].
-pub fn local(node: &str, platform: Platform, helper: bool) -> String {
+/// The local disk. `who` does it, and why. `helper`: whether the head node has [`LOCAL_BOOT`].
+pub fn local(who: &str, platform: Platform, helper: bool) -> String {
     let boot = match platform {
         Platform::Pcbios => "sanboot --no-describe --drive 0x80 || exit\n".to_owned(),
         Platform::Efi if helper => format!("chain /boot/loader/{LOCAL_BOOT} || exit\nexit\n"),
         Platform::Efi => "exit\n".to_owned(),
     };
-    format!("#!ipxe\necho camphor: {node} boots its local disk\n{boot}")
+    format!("#!ipxe\necho camphor: {who} boots its local disk\n{boot}")
+}
+
+/// What an admin wrote, without what iPXE would take for more than words.
+pub fn words(text: &str) -> String {
+    let plain = |c: char| if c.is_ascii_alphanumeric() || " .,:_/@()-".contains(c) { c } else { '?' };
+    text.chars().map(plain).collect()
 }
 
 /// Nothing to boot: say why, and ask again.

@@ -62,7 +62,7 @@ pub async fn power(recipe: &Recipe, action: Power) -> Result<String> {
 /// When it may not: with what the command said.
 pub async fn ask_before_install(recipe: &Recipe) -> Result<()> {
     let command = &recipe.document.commands.before_reinstall;
-    if command.is_empty() || !recipe.node.state.has_a_system() {
+    if command.is_empty() || !recipe.node.state.may_be_in_use() {
         return Ok(());
     }
     let answer = run(recipe, command, "reinstall").await;

@@ -31,6 +31,15 @@ pub enum State {
     Rescue,
 }
 
+/// See [`State::settled`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Settled {
+    /// Its local disk.
+    LocalDisk,
+    /// Nothing: it asks again.
+    Wait,
+}
+
 /// Why a state changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cause {
@@ -83,9 +92,22 @@ impl State {
         from.contains(&self).then_some(*to)
     }
 
-    /// Whether a system is on it that somebody may be using.
-    pub const fn has_a_system(self) -> bool {
-        matches!(self, Installed | DisklessRunning | Local)
+    /// Whether a system may run on it that somebody is using: surely none does only where an attempt began and did not
+    /// end well. An armed node runs what it had until it boots, and nobody knows of one that was never seen.
+    pub const fn may_be_in_use(self) -> bool {
+        !matches!(self, Installing | Failed)
+    }
+
+    /// What a boot in this state comes to, whatever the node's document says; `None`: that is to be looked at.
+    pub const fn settled(self, locked: bool) -> Option<Settled> {
+        match self {
+            Installed | Local => Some(Settled::LocalDisk),
+            Armed | Installing | Failed if locked => Some(Settled::LocalDisk),
+            // It has no disk to boot.
+            DisklessRunning if locked => Some(Settled::Wait),
+            Unknown | Discovered | Parked => Some(Settled::Wait),
+            Armed | Installing | Failed | DisklessRunning | Rescue => None,
+        }
     }
 
     /// Its name in the store, in JSON and in tables.

@@ -263,6 +263,16 @@ pub struct Pace {
     /// After so many failures no more begin (1)
     #[arg(long)]
     pub stop_after_failures: Option<u32>,
+    /// So many minutes a node has from its turn on; then it counts as failed (120)
+    #[arg(long, value_name = "MINUTES")]
+    pub deadline: Option<u32>,
+}
+
+impl Pace {
+    /// Whether anything was said of it.
+    pub fn is_given(self) -> bool {
+        [self.canary, self.batch, self.stop_after_failures, self.deadline].iter().any(Option::is_some)
+    }
 }
 
 /// `KEY=VALUE`

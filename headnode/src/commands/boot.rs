@@ -8,6 +8,7 @@ use crate::cli::{Boot as Command, Pace};
 use crate::http;
 use crate::localboot;
 use crate::output;
+use crate::ranges;
 use crate::recipe::{Catalog, Recipe};
 use crate::script::{self, Platform};
 use crate::site;
@@ -37,10 +38,7 @@ pub(super) async fn run(context: &Context, command: Command) -> Result<()> {
         Command::Rescue { nodes } => rescue(context, &nodes).await,
         Command::Rollout { id, abort } => rollout::run(context, id, abort).await,
         Command::Local { nodes } => {
-            for node in context.nodes_to_change(&nodes).await? {
-                context.store.boot_local(&node, &actor()).await?;
-            }
-            Ok(())
+            context.store.boot_local(&context.nodes_to_change(&nodes).await?, &actor()).await
         }
         Command::Show { node, platform } => show(context, &node, platform).await,
     }
@@ -62,17 +60,27 @@ async fn install(context: &Context, words: &[String], pace: Pace, cycle: bool) -
         );
         ready.push(recipe);
     }
-    if pace.canary.is_some() || pace.batch.is_some() || pace.stop_after_failures.is_some() {
-        let nodes: Vec<Node> = ready.into_iter().map(|recipe| recipe.node).collect();
+    let (nodes, recipes): (Vec<Node>, Vec<Recipe>) =
+        ready.into_iter().map(|recipe| (recipe.node.clone(), recipe)).unzip();
+    let when = if cycle { "now: their power is cycled" } else { "from their next network boot on" };
+    agree(context, &nodes, &format!("are installed anew, {when}"))?;
+    if pace.is_given() {
         return rollout::begin(context, &nodes, pace, cycle).await;
     }
-    for recipe in &ready {
+    for recipe in &recipes {
         site::ask_before_install(recipe).await?;
     }
-    for recipe in &ready {
-        context.store.arm(&recipe.node, &actor()).await?;
+    context.store.arm(&nodes, &actor()).await?;
+    if cycle { power::cycle(context, recipes).await } else { Ok(()) }
+}
+
+/// One node is what was typed; several may be more than was meant.
+fn agree(context: &Context, nodes: &[Node], what: &str) -> Result<()> {
+    if nodes.len() < 2 {
+        return Ok(());
     }
-    if cycle { power::cycle(context, ready).await } else { Ok(()) }
+    let names = ranges::fold(nodes.iter().map(|node| node.name.as_str()));
+    context.confirm(&format!("{names}: {} {what}\n", nodes.len()), "Go on?")
 }
 
 async fn rescue(context: &Context, words: &[String]) -> Result<()> {
@@ -82,20 +90,26 @@ async fn rescue(context: &Context, words: &[String]) -> Result<()> {
         context.store.check_lock(&node).await?;
         let recipe = catalog.recipe(node)?;
         recipe.rescue()?;
-        site::ask_before_install(&recipe).await?;
-        ready.push(recipe.node);
+        ready.push(recipe);
     }
-    for node in ready {
-        context.store.boot_rescue(&node, &actor()).await?;
+    let nodes: Vec<Node> = ready.iter().map(|recipe| recipe.node.clone()).collect();
+    agree(context, &nodes, "boot their rescue systems, from their next network boot on")?;
+    for recipe in &ready {
+        site::ask_before_install(recipe).await?;
     }
-    Ok(())
+    context.store.boot_rescue(&nodes, &actor()).await
 }
 
 async fn show(context: &Context, word: &str, platform: Platform) -> Result<()> {
     let node = context.node(word).await?;
+    let locked = context.store.lock_of(node.id).await?;
+    let local_boot = localboot::is_made(&context.dir);
+    if let Some(script) = http::settled(&node, locked.as_deref(), platform, local_boot) {
+        return output::text(&script);
+    }
     let recipe = Recipe::of(&context.store, node).await?;
     if !attempts::may_try(recipe.node.state, recipe.retries_failed()) {
-        return output::text(&http::idle(&recipe, platform, localboot::is_made(&context.dir)));
+        return output::text(&http::idle(&recipe, platform));
     }
     let netboot = recipe.netboot()?;
     // Numbers begin anew when a diskless node came up well.

@@ -33,7 +33,7 @@ use crate::cli::{self, Cli, Command, Init, Output};
 use crate::data_dir::DataDir;
 use crate::recipe::{Form, HTTP_PORT, HTTPS_PORT, Recipe};
 use crate::store::Store;
-use crate::{keys, log, names, output, serve};
+use crate::{keys, log, names, output, ranges, serve};
 
 /// What every command works with.
 pub struct Context {
@@ -95,7 +95,13 @@ pub async fn run(cli: Cli) -> Result<()> {
         Command::Power { action, nodes } => power::run(&context, action, &nodes).await,
         Command::Lock { nodes, reason } => {
             ensure!(!reason.trim().is_empty(), "a lock needs a reason: --reason TEXT");
-            context.store.lock(&context.nodes_to_change(&nodes).await?, reason.trim(), &actor()).await
+            let nodes = context.nodes_to_change(&nodes).await?;
+            let late = context.store.lock(&nodes, reason.trim(), &actor()).await?;
+            if !late.is_empty() {
+                let names = ranges::fold(late.iter().map(String::as_str));
+                log::line(format_args!("{names}: being installed: for this attempt the lock comes too late"));
+            }
+            Ok(())
         }
         Command::Unlock { nodes } => context.store.unlock(&context.nodes_to_change(&nodes).await?).await,
         Command::Nii { node } => nii(&context, &node).await,

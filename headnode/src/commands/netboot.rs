@@ -10,6 +10,7 @@ use serde_json::json;
 use super::{Context, check_name, short};
 use crate::cli::Netboot as Command;
 use crate::clock;
+use crate::document::Document;
 use crate::netboot::{self, INITRD, KERNEL, SEGMENT, keep};
 use crate::output::{List, or_dash};
 use crate::store::inventory::Netboot;
@@ -64,7 +65,11 @@ async fn list(context: &Context) -> Result<()> {
 }
 
 async fn remove(context: &Context, name: &str) -> Result<()> {
-    if let Some(user) = context.user_of(|document| document.netboot.as_deref() == Some(name)).await? {
+    let names_it = |document: &Document| {
+        let rescue = document.rescue.as_ref().map(|rescue| rescue.netboot.as_str());
+        [document.netboot.as_deref(), rescue].contains(&Some(name))
+    };
+    if let Some(user) = context.user_of(names_it).await? {
         bail!("{user} uses the netboot {name}");
     }
     let before = context.store.netboots().await?;

@@ -11,6 +11,9 @@ use crate::output::{List, or_dash};
 use crate::store::nodes::Node;
 use crate::store::rollouts::{Member, Rollout};
 
+/// How many minutes a node's turn may take unless it is said.
+const TURN_MIN: u32 = 120;
+
 pub(super) async fn begin(context: &Context, nodes: &[Node], pace: Pace, cycle: bool) -> Result<()> {
     let rollout = Rollout {
         id: 0,
@@ -19,11 +22,15 @@ pub(super) async fn begin(context: &Context, nodes: &[Node], pace: Pace, cycle: 
         batch: pace.batch.unwrap_or(32),
         stop_after: pace.stop_after_failures.unwrap_or(1),
         cycle,
+        turn_s: pace.deadline.unwrap_or(TURN_MIN).saturating_mul(60),
         begun_at: clock::now_ms(),
         ended_at: None,
         outcome: None,
     };
-    ensure!(rollout.batch > 0 && rollout.stop_after > 0, "--batch and --stop-after-failures are at least 1");
+    ensure!(
+        rollout.batch > 0 && rollout.stop_after > 0 && rollout.turn_s > 0,
+        "--batch, --stop-after-failures and --deadline are at least 1"
+    );
     let id = context.store.begin_rollout(&rollout, nodes).await?;
     log::line(format_args!("rollout {id}: `headnode serve` arms {} nodes, some at a time", nodes.len()));
     Ok(())
@@ -56,7 +63,7 @@ async fn list(context: &Context) -> Result<()> {
         let json = json!({
             "id": rollout.id, "begun_at": begun, "waiting": counts[0], "busy": counts[1], "done": counts[2],
             "failed": counts[3], "outcome": rollout.outcome, "canary": rollout.canary, "batch": rollout.batch,
-            "stop_after_failures": rollout.stop_after, "actor": rollout.actor,
+            "stop_after_failures": rollout.stop_after, "deadline_min": rollout.turn_s / 60, "actor": rollout.actor,
         });
         let mut row = vec![rollout.id.to_string(), begun];
         row.extend(counts.iter().map(ToString::to_string));

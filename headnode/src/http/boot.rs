@@ -16,8 +16,9 @@ use crate::addresses::{Mac, machine_id};
 use crate::cpio;
 use crate::recipe::Recipe;
 use crate::script::{self, Platform};
-use crate::state::State as NodeState;
+use crate::state::{Settled, State as NodeState};
 use crate::store::attempts::{self, Mint};
+use crate::store::nodes::Node;
 
 /// What iPXE says of itself.
 #[derive(Deserialize)]
@@ -59,10 +60,14 @@ async fn script_for(
         return Ok(script::wait(mac, "this machine is no node yet (headnode addhost)"));
     };
     app.store.see_node(node.id, &peer_name).await?;
+    let locked = app.store.lock_of(node.id).await?;
+    if let Some(script) = settled(&node, locked.as_deref(), platform, app.local_boot) {
+        return Ok(script);
+    }
     let recipe = Recipe::of(&app.store, node).await?;
-    let (node, state) = (&recipe.node, recipe.node.state);
-    if !attempts::may_try(state, recipe.retries_failed()) {
-        return Ok(idle(&recipe, platform, app.local_boot));
+    let node = &recipe.node;
+    if !attempts::may_try(node.state, recipe.retries_failed()) {
+        return Ok(idle(&recipe, platform));
     }
     // A new attempt ends the one before and counts: nobody else may make the node lose either.
     if app.is_foreign(node, peer, "foreign-script-request", "wanted an install").await? {
@@ -85,19 +90,33 @@ async fn script_for(
             script::wait(mac, &parked(&node.name))
         }
         Mint::NotArmed => script::wait(mac, &not_armed(&node.name)),
+        // Since it was looked at.
+        Mint::Locked(reason) => script::wait(mac, &script::words(&is_locked(&node.name, &reason))),
     })
 }
 
-/// The script of a node that is not to be installed now.
-pub fn idle(recipe: &Recipe, platform: Platform, local_boot: bool) -> String {
+/// The script of a node whose document does not matter now: a broken one keeps nobody from booting its disk.
+pub fn settled(node: &Node, locked: Option<&str>, platform: Platform, local_boot: bool) -> Option<String> {
+    let Node { name, mac, state, .. } = node;
+    let why = locked.filter(|_| state.settled(false).is_none());
+    let why = why.map(|reason| script::words(&is_locked(name, reason)));
+    Some(match (state.settled(locked.is_some())?, why) {
+        (Settled::LocalDisk, None) => script::local(name, platform, local_boot),
+        (Settled::LocalDisk, Some(why)) => script::local(&format!("{why}: it"), platform, local_boot),
+        (Settled::Wait, Some(why)) => script::wait(mac, &why),
+        (Settled::Wait, None) if *state == NodeState::Parked => script::wait(mac, &parked(name)),
+        (Settled::Wait, None) => script::wait(mac, &not_armed(name)),
+    })
+}
+
+/// The script of a node that is not to be installed now, by its document.
+pub fn idle(recipe: &Recipe, platform: Platform) -> String {
     let (name, mac) = (&recipe.node.name, &recipe.node.mac);
     match recipe.node.state {
-        NodeState::Installed | NodeState::Local => script::local(name, platform, local_boot),
         NodeState::Rescue => match recipe.rescue() {
             Ok((netboot, arguments)) => script::rescue(recipe, netboot, arguments, platform),
             Err(error) => script::wait(mac, &error.to_string()),
         },
-        NodeState::Parked => script::wait(mac, &parked(name)),
         NodeState::Failed => script::wait(mac, &format!("{name} failed, see headnode events {name}")),
         _ => script::wait(mac, &not_armed(name)),
     }
@@ -105,6 +124,10 @@ pub fn idle(recipe: &Recipe, platform: Platform, local_boot: bool) -> String {
 
 fn parked(name: &str) -> String {
     format!("{name} is parked, its attempts are used up (headnode boot install {name})")
+}
+
+fn is_locked(name: &str, reason: &str) -> String {
+    format!("{name} is locked ({reason}, headnode unlock {name})")
 }
 
 fn foreign(name: &str, peer: &str) -> String {
@@ -166,6 +189,7 @@ pub async fn token_of(
             Err(Refused::new(ErrorCode::NotArmed, parked(name)))
         }
         Mint::NotArmed => Err(Refused::new(ErrorCode::NotArmed, not_armed(name))),
+        Mint::Locked(reason) => Err(Refused::new(ErrorCode::NotArmed, is_locked(name, &reason))),
     }
 }
 

@@ -18,7 +18,7 @@ use axum::routing::{get, post};
 use tokio::sync::{Mutex, Semaphore};
 use tower_http::timeout::TimeoutLayer;
 
-pub use boot::idle;
+pub use boot::{idle, settled};
 pub use files::UEFI_LOADER;
 
 use crate::addresses::Mac;

@@ -9,7 +9,7 @@ use anyhow::Result;
 use super::{Verb, folder};
 use crate::data_dir::DataDir;
 use crate::log;
-use crate::state::State;
+use crate::state::{Settled, State};
 use crate::store::Store;
 use crate::store::nodes::Node;
 
@@ -28,12 +28,12 @@ enum Boots {
 }
 
 impl Boots {
-    fn of(state: State) -> Self {
-        match state {
-            State::Armed | State::Installing | State::DisklessRunning => Self::Install,
-            State::Failed => Self::AfterFailure,
-            State::Installed | State::Local => Self::Local,
-            State::Unknown | State::Discovered | State::Parked | State::Rescue => Self::Nothing,
+    fn of(state: State, locked: bool) -> Self {
+        match (state.settled(locked), state) {
+            (Some(Settled::LocalDisk), _) => Self::Local,
+            (Some(Settled::Wait), _) | (None, State::Rescue) => Self::Nothing,
+            (None, State::Failed) => Self::AfterFailure,
+            (None, _) => Self::Install,
         }
     }
 }
@@ -63,7 +63,11 @@ pub async fn follow(dir: &DataDir, store: &Store) -> Result<()> {
 
 async fn look(store: &Store, nodes: &[Node]) -> Result<HashMap<i64, Seen>> {
     let mut keys = store.host_keys().await?;
-    let seen = |node: &Node| (node.id, (Boots::of(node.state), keys.remove(&node.id).unwrap_or_default()));
+    let locks = store.locks().await?;
+    let seen = |node: &Node| {
+        let boots = Boots::of(node.state, locks.contains_key(&node.id));
+        (node.id, (boots, keys.remove(&node.id).unwrap_or_default()))
+    };
     Ok(nodes.iter().map(seen).collect())
 }
 

@@ -12,7 +12,7 @@ use super::Verb;
 use crate::document;
 use crate::netboot::{INITRD, KERNEL, SEGMENT};
 use crate::recipe::{Catalog, Recipe};
-use crate::state::State;
+use crate::state::Settled;
 use crate::store::Store;
 use crate::store::attempts;
 use crate::store::hosts;
@@ -120,7 +120,8 @@ struct ToldNetwork {
 /// When the store cannot be read.
 pub async fn of(store: &Store, verb: Verb, changed: &[nodes::Node]) -> Result<Input> {
     let catalog = Catalog::load(store).await?;
-    let teller = Teller { told: told_by_groups(&catalog)?, keys: store.host_keys().await?, catalog };
+    let (keys, locks) = (store.host_keys().await?, store.locks().await?);
+    let teller = Teller { told: told_by_groups(&catalog)?, keys, locks, catalog };
     let all = store.nodes().await?;
     let mut groups: Vec<Group> = teller.groups();
     let mut members: HashMap<&str, Vec<String>> = HashMap::new();
@@ -156,6 +157,7 @@ struct Teller {
     catalog: Catalog,
     told: HashMap<String, Told>,
     keys: HashMap<i64, Vec<String>>,
+    locks: BTreeMap<i64, String>,
 }
 
 impl Teller {
@@ -219,11 +221,10 @@ impl Teller {
 
     /// As [`crate::http`] would answer it. What cannot be booted waits.
     fn boot(&self, node: &nodes::Node) -> Boot {
-        match node.state {
-            State::Installed | State::Local => return Boot::Local,
-            // Whatever their documents say: no need to look.
-            State::Unknown | State::Discovered | State::Parked => return Boot::Wait,
-            _ => {}
+        match node.state.settled(self.locks.contains_key(&node.id)) {
+            Some(Settled::LocalDisk) => return Boot::Local,
+            Some(Settled::Wait) => return Boot::Wait,
+            None => {}
         }
         let Ok(recipe) = self.catalog.recipe(node.clone()) else { return Boot::Wait };
         if !attempts::may_try(node.state, recipe.retries_failed()) {

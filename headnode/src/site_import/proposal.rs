@@ -117,7 +117,8 @@ fn node(machine: Machine, groups: &Groups, catalog: &Catalog, taken: &mut Taken)
         address,
         uid: machine.uid,
         overrides,
-        state: State::Unknown,
+        // It has a system that somebody else installed: a boot is to start that.
+        state: State::Local,
         since: 0,
         seen_at: None,
     };

@@ -9,7 +9,7 @@ use sqlx::sqlite::SqliteRow;
 use uuid::Uuid;
 
 use super::nodes::{Node, Notice, notice, transition};
-use super::rollouts::check_lock;
+use super::rollouts::{check_lock, lock_of};
 use super::{Store, Write, parsed, parsed_option};
 use crate::addresses::Mac;
 use crate::clock;
@@ -59,6 +59,8 @@ pub enum Mint {
     Parked,
     /// Nothing: the node is not armed.
     NotArmed,
+    /// Nothing: the node is locked, with this reason.
+    Locked(String),
 }
 
 /// What a node gets for a token.
@@ -170,37 +172,42 @@ pub async fn arm(write: &mut Write, node: i64, actor: &str) -> Result<Uuid> {
 }
 
 impl Store {
-    /// Arms a node: a new arming, which ends the one before with its attempts and sessions.
+    /// Arms nodes, all or none: a new arming each, which ends the one before with its attempts and sessions.
     ///
     /// # Errors
-    /// When the database cannot be written.
-    pub async fn arm(&self, node: &Node, actor: &str) -> Result<Uuid> {
+    /// When one is locked, or the database cannot be written.
+    pub async fn arm(&self, nodes: &[Node], actor: &str) -> Result<()> {
         let mut write = self.write().await?;
-        let id = arm(&mut write, node.id, actor).await?;
-        write.commit().await?;
-        Ok(id)
-    }
-
-    /// Lets a node boot its group's rescue system; ends its arming.
-    ///
-    /// # Errors
-    /// When it is locked, or the database cannot be written.
-    pub async fn boot_rescue(&self, node: &Node, actor: &str) -> Result<()> {
-        let mut write = self.write().await?;
-        check_lock(&mut write, node.id).await?;
-        end_arming(&mut write, node.id).await?;
-        transition(&mut write, node.id, Cause::BootRescue, actor, "").await?;
+        for node in nodes {
+            arm(&mut write, node.id, actor).await?;
+        }
         Ok(write.commit().await?)
     }
 
-    /// Lets a node boot its local disk; ends its arming.
+    /// Lets nodes boot their groups' rescue systems, all or none; ends their armings.
+    ///
+    /// # Errors
+    /// When one is locked, or the database cannot be written.
+    pub async fn boot_rescue(&self, nodes: &[Node], actor: &str) -> Result<()> {
+        let mut write = self.write().await?;
+        for node in nodes {
+            check_lock(&mut write, node.id).await?;
+            end_arming(&mut write, node.id).await?;
+            transition(&mut write, node.id, Cause::BootRescue, actor, "").await?;
+        }
+        Ok(write.commit().await?)
+    }
+
+    /// Lets nodes boot their local disks, all or none; ends their armings.
     ///
     /// # Errors
     /// When the database cannot be written.
-    pub async fn boot_local(&self, node: &Node, actor: &str) -> Result<()> {
+    pub async fn boot_local(&self, nodes: &[Node], actor: &str) -> Result<()> {
         let mut write = self.write().await?;
-        end_arming(&mut write, node.id).await?;
-        transition(&mut write, node.id, Cause::BootLocal, actor, "").await?;
+        for node in nodes {
+            end_arming(&mut write, node.id).await?;
+            transition(&mut write, node.id, Cause::BootLocal, actor, "").await?;
+        }
         Ok(write.commit().await?)
     }
 
@@ -216,6 +223,9 @@ impl Store {
             .fetch_optional(&mut *write)
             .await?;
         let Some(arming) = arming else { return Ok(Mint::NotArmed) };
+        if let Some(reason) = lock_of(&mut *write, node).await? {
+            return Ok(Mint::Locked(reason));
+        }
         let present = sqlx::query(OF_NODE).bind(node).fetch_optional(&mut *write).await?;
         if let Some(attempt) = present.as_ref().map(Attempt::of).transpose()?
             && attempt.is_fresh()
@@ -348,6 +358,7 @@ impl Store {
                 return Ok(Begin::Replay);
             }
             None if !attempt.is_fresh() => "the token was not used in time",
+            None if lock_of(&mut *write, node.id).await?.is_some() => "the node is locked",
             None => {
                 bind_key(&mut write, &session, &key, claim, keys).await?;
                 let detail = format!("attempt {} ({})", attempt.number, attempt.id);

@@ -44,6 +44,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (4, "addhost", include_str!("../../migrations/0004_addhost.sql")),
     (10, "plugins", include_str!("../../migrations/0010_plugins.sql")),
     (11, "boot", include_str!("../../migrations/0011_boot.sql")),
+    (12, "rollouts", include_str!("../../migrations/0012_rollouts.sql")),
 ];
 
 /// The store.

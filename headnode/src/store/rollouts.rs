@@ -3,13 +3,15 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Result, bail, ensure};
-use sqlx::Row as _;
 use sqlx::sqlite::SqliteRow;
+use sqlx::{Row as _, SqliteExecutor};
 use uuid::Uuid;
 
-use super::nodes::Node;
-use super::{Store, Write, attempts, parsed_option};
+use super::attempts::end_arming;
+use super::nodes::{Node, transition};
+use super::{Store, Write, attempts, parsed, parsed_option};
 use crate::clock;
+use crate::state::{Cause, State};
 
 /// An install of many nodes.
 #[derive(Clone, Debug)]
@@ -26,6 +28,8 @@ pub struct Rollout {
     pub stop_after: u32,
     /// Whether nodes are power-cycled when it is their turn.
     pub cycle: bool,
+    /// How long a node's turn may take, in seconds.
+    pub turn_s: u32,
     /// When it began, milliseconds since 1970.
     pub begun_at: i64,
     /// When it ended.
@@ -41,6 +45,8 @@ pub struct Member {
     pub node: Node,
     /// Its arming, from its turn on.
     pub arming: Option<Uuid>,
+    /// When its turn began, milliseconds since 1970.
+    pub begun_at: Option<i64>,
     /// Whether its power was cycled.
     pub cycled: bool,
     /// Whether it is over with it.
@@ -50,10 +56,26 @@ pub struct Member {
 }
 
 impl Member {
-    /// Whether it is armed and waits for its power.
+    /// Whether it is armed and waits for its power. One that is being installed must not lose it.
     pub fn wants_cycle(&self) -> bool {
-        self.arming.is_some() && !self.cycled && !self.over
+        self.arming.is_some() && !self.cycled && !self.over && self.node.state == State::Armed
     }
+
+    /// Whether its turn took too long.
+    pub fn is_late(&self, rollout: &Rollout) -> bool {
+        let end = |begun_at: i64| begun_at + i64::from(rollout.turn_s) * 1000;
+        self.begun_at.is_some_and(|begun_at| clock::now_ms() >= end(begun_at))
+    }
+}
+
+/// Why a node is locked, if it is.
+///
+/// # Errors
+/// When the database cannot be read.
+pub async fn lock_of(executor: impl SqliteExecutor<'_>, node: i64) -> Result<Option<String>> {
+    let row = sqlx::query("SELECT reason FROM locks WHERE node = ?").bind(node);
+    let row = row.fetch_optional(executor).await?;
+    Ok(row.map(|row| row.try_get("reason")).transpose()?)
 }
 
 /// Refuses what must not be done to a locked node.
@@ -73,13 +95,28 @@ pub async fn check_lock(write: &mut Write, node: i64) -> Result<()> {
     bail!("{name} is locked by {actor}: {reason} (headnode unlock {name})")
 }
 
+/// A node's present arming, if the node is in this state.
+async fn under_way(write: &mut Write, node: i64, state: State) -> Result<Option<Uuid>> {
+    let row = sqlx::query(
+        "SELECT armings.id FROM armings JOIN nodes ON nodes.id = armings.node
+         WHERE nodes.id = ? AND state = ? AND ended_at IS NULL",
+    )
+    .bind(node)
+    .bind(state.name())
+    .fetch_optional(&mut **write)
+    .await?;
+    row.as_ref().map(|row| parsed(row, "id")).transpose()
+}
+
 impl Store {
-    /// Locks nodes, or gives their locks another reason.
+    /// Locks nodes, or gives their locks another reason. The names of those that are being installed: for this attempt
+    /// it comes too late.
     ///
     /// # Errors
     /// When the database cannot be written.
-    pub async fn lock(&self, nodes: &[Node], reason: &str, actor: &str) -> Result<()> {
+    pub async fn lock(&self, nodes: &[Node], reason: &str, actor: &str) -> Result<Vec<String>> {
         let mut write = self.write().await?;
+        let mut late = Vec::new();
         for node in nodes {
             sqlx::query("INSERT OR REPLACE INTO locks (node, reason, actor, locked_at) VALUES (?, ?, ?, ?)")
                 .bind(node.id)
@@ -88,8 +125,13 @@ impl Store {
                 .bind(clock::now_ms())
                 .execute(&mut *write)
                 .await?;
+            let row = sqlx::query("SELECT state FROM nodes WHERE id = ?").bind(node.id);
+            if parsed::<State>(&row.fetch_one(&mut *write).await?, "state")? == State::Installing {
+                late.push(node.name.clone());
+            }
         }
-        Ok(write.commit().await?)
+        write.commit().await?;
+        Ok(late)
     }
 
     /// Takes nodes' locks away.
@@ -115,6 +157,14 @@ impl Store {
         rows.iter().map(|row| Ok((row.try_get("node")?, row.try_get("reason")?))).collect()
     }
 
+    /// Why a node is locked, if it is.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn lock_of(&self, node: i64) -> Result<Option<String>> {
+        lock_of(&self.pool, node).await
+    }
+
     /// Whether a node may be armed or removed.
     ///
     /// # Errors
@@ -130,14 +180,15 @@ impl Store {
     pub async fn begin_rollout(&self, rollout: &Rollout, nodes: &[Node]) -> Result<i64> {
         let mut write = self.write().await?;
         let row = sqlx::query(
-            "INSERT INTO rollouts (actor, canary, batch, stop_after, cycle, begun_at) VALUES (?, ?, ?, ?, ?, ?)
-             RETURNING id",
+            "INSERT INTO rollouts (actor, canary, batch, stop_after, cycle, turn_s, begun_at)
+             VALUES (?, ?, ?, ?, ?, ?, ?) RETURNING id",
         )
         .bind(&rollout.actor)
         .bind(rollout.canary)
         .bind(rollout.batch)
         .bind(rollout.stop_after)
         .bind(rollout.cycle)
+        .bind(rollout.turn_s)
         .bind(rollout.begun_at)
         .fetch_one(&mut *write)
         .await?;
@@ -178,6 +229,7 @@ impl Store {
                 batch: row.try_get("batch")?,
                 stop_after: row.try_get("stop_after")?,
                 cycle: row.try_get("cycle")?,
+                turn_s: row.try_get("turn_s")?,
                 begun_at: row.try_get("begun_at")?,
                 ended_at: row.try_get("ended_at")?,
                 outcome: row.try_get("outcome")?,
@@ -192,7 +244,9 @@ impl Store {
     /// When the database cannot be read.
     pub async fn rollout_members(&self, rollout: i64) -> Result<Vec<Member>> {
         let rows = sqlx::query(
-            "SELECT nodes.*, arming, cycled, over, failure FROM rollout_nodes JOIN nodes ON nodes.id = node
+            "SELECT nodes.*, arming, coalesce(begun_at, armed_at) AS turn_at, cycled, over, failure
+             FROM rollout_nodes JOIN nodes ON nodes.id = rollout_nodes.node
+             LEFT JOIN armings ON armings.id = arming
              WHERE rollout = ? ORDER BY rollout_nodes.rowid",
         )
         .bind(rollout)
@@ -202,6 +256,7 @@ impl Store {
             Ok(Member {
                 node: Node::of(row)?,
                 arming: parsed_option(row, "arming")?,
+                begun_at: row.try_get("turn_at")?,
                 cycled: row.try_get("cycled")?,
                 over: row.try_get("over")?,
                 failure: row.try_get("failure")?,
@@ -210,19 +265,55 @@ impl Store {
         rows.iter().map(read).collect()
     }
 
-    /// Arms a node of a rollout, unless that was ended meanwhile.
+    /// Begins a node's turn: arms it, unless the rollout was ended meanwhile. One that is being installed already goes on
+    /// with that, and is not to lose its power. Whether it was armed.
     ///
     /// # Errors
     /// When the node is locked, or the database cannot be written.
-    pub async fn arm_member(&self, rollout: &Rollout, node: &Node) -> Result<()> {
+    pub async fn begin_member(&self, rollout: &Rollout, node: &Node) -> Result<bool> {
         let mut write = self.write().await?;
         let open = sqlx::query("SELECT id FROM rollouts WHERE id = ? AND ended_at IS NULL").bind(rollout.id);
         ensure!(open.fetch_optional(&mut *write).await?.is_some(), "the rollout was ended");
-        let arming = attempts::arm(&mut write, node.id, &rollout.actor).await?;
-        sqlx::query("UPDATE rollout_nodes SET arming = ? WHERE rollout = ? AND node = ?")
-            .bind(arming.to_string())
+        check_lock(&mut write, node.id).await?;
+        let under_way = under_way(&mut write, node.id, State::Installing).await?;
+        let arming = match under_way {
+            Some(arming) => arming,
+            None => attempts::arm(&mut write, node.id, &rollout.actor).await?,
+        };
+        sqlx::query(
+            "UPDATE rollout_nodes SET arming = ?, begun_at = ?, cycled = ? WHERE rollout = ? AND node = ?",
+        )
+        .bind(arming.to_string())
+        .bind(clock::now_ms())
+        .bind(under_way.is_some())
+        .bind(rollout.id)
+        .bind(node.id)
+        .execute(&mut *write)
+        .await?;
+        write.commit().await?;
+        Ok(under_way.is_none())
+    }
+
+    /// A node's turn failed. If it still waits for its boot it is disarmed, lest that installs it long after.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub async fn fail_member(&self, rollout: &Rollout, node: i64, failure: &str) -> Result<()> {
+        let mut write = self.write().await?;
+        let row = sqlx::query("SELECT arming FROM rollout_nodes WHERE rollout = ? AND node = ?")
             .bind(rollout.id)
-            .bind(node.id)
+            .bind(node)
+            .fetch_one(&mut *write)
+            .await?;
+        let arming: Option<Uuid> = parsed_option(&row, "arming")?;
+        if arming.is_some() && under_way(&mut write, node, State::Armed).await? == arming {
+            end_arming(&mut write, node).await?;
+            transition(&mut write, node, Cause::BootLocal, &rollout.actor, failure).await?;
+        }
+        sqlx::query("UPDATE rollout_nodes SET over = 1, failure = ? WHERE rollout = ? AND node = ?")
+            .bind(failure)
+            .bind(rollout.id)
+            .bind(node)
             .execute(&mut *write)
             .await?;
         Ok(write.commit().await?)
@@ -241,13 +332,12 @@ impl Store {
         Ok(())
     }
 
-    /// A node is over with it; `failure`: why it failed, if it did.
+    /// A node is installed.
     ///
     /// # Errors
     /// When the database cannot be written.
-    pub async fn end_member(&self, rollout: i64, node: i64, failure: Option<&str>) -> Result<()> {
-        sqlx::query("UPDATE rollout_nodes SET over = 1, failure = ? WHERE rollout = ? AND node = ?")
-            .bind(failure)
+    pub async fn finish_member(&self, rollout: i64, node: i64) -> Result<()> {
+        sqlx::query("UPDATE rollout_nodes SET over = 1 WHERE rollout = ? AND node = ?")
             .bind(rollout)
             .bind(node)
             .execute(&self.pool)

@@ -161,4 +161,10 @@ fn a_script_comes_even_when_the_group_is_broken() {
     assert!(script.starts_with("#!ipxe\n") && script.contains("asking again"), "{script}");
     head.wait_for_log("group disked:1:10: ");
     assert_eq!(head.state("n1"), "armed", "and status shows what there is");
+    for sql in ["UPDATE nodes SET state = 'installed'", "UPDATE nodes SET state = 'local'"] {
+        head.sql(sql);
+        let script = head.script(MAC, "pcbios");
+        assert!(script.contains("n1 boots its local disk"), "{script}");
+        assert_eq!(script, head.ok(&["boot", "show", "n1"]));
+    }
 }

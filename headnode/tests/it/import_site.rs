@@ -101,6 +101,8 @@ fn xcat_stanzas_become_nodes_and_hosts() {
     let node = head.json(&["node", "show", "cn01"]);
     assert_eq!((&node["group"], &node["address"]), (&json!("disked"), &json!("127.0.1.1")));
     assert_eq!(node["overrides"]["attributes"]["groups"], "compute,all");
+    assert_eq!(node["state"], "local", "it runs what it has");
+    assert!(head.ok(&["boot", "show", "cn01"]).contains("cn01 boots its local disk"));
     let again = head.refused(&[&args[..], &["--yes"]].concat());
     assert!(again.contains("cn01 is not added: its name is taken already"), "{again}");
     assert!(again.contains("none of these machines can be added"), "{again}");

@@ -312,6 +312,12 @@ fn boot_menus_follow_what_serve_hears() {
         grub_text.contains("initrd '(http,127.0.0.1,") && grub_text.contains("'console=ttyS0'"),
         "{grub_text}"
     );
+    assert!(grub_text.contains("if linux '(http,") && grub_text.contains("\nconfigfile "), "{grub_text}");
+    assert!(text.contains("TIMEOUT 100\nONTIMEOUT camphor\n"), "{text}");
+    head.ok(&["lock", "n1", "--reason", "a job runs"]);
+    wait_for("the menu of a locked node", || n1().contains("LOCALBOOT -1") && !n1().contains("SAY"));
+    head.ok(&["unlock", "n1"]);
+    wait_for("the menu again", || n1().contains("KERNEL http://127.0.0.1:"));
     for entry in fs::read_dir(&grub).unwrap().map(|entry| entry.unwrap().path()) {
         if entry.extension().is_some() {
             ran(command("grub-script-check", &[&entry]));
