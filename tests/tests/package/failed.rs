@@ -21,6 +21,7 @@ fn package_disk_too_small() -> Result<()> {
         let before = fs::read(&disk)?;
         let mut stage = Stage::start(scenario, &Setup::default(), vec![disk.clone()])?;
         stage.vm.console.expect("camphor: FAILED at step", PXE)?;
+        held(&mut stage)?;
         stage.head.expect_state(NODE, "failed")?;
         let cause = cause(&stage.head)?;
         ensure!(cause.contains("MiB"), "the head node was told {cause}");
@@ -71,12 +72,17 @@ fn package_anaconda_fails() -> Result<()> {
     })
 }
 
-/// Waits for the failure screen, or the end of an install that did not fail.
+/// Waits for the failure screen and what follows it, or the end of an install that did not fail.
 fn fails_at(stage: &mut Stage<'_>, step: &str) -> Result<()> {
     let screen = format!("camphor: FAILED at step {step}");
     let (which, _) = stage.vm.console.expect_any(&[&screen, END], INSTALL)?;
     ensure!(which == 0, "the install came to its end");
-    Ok(())
+    held(stage)
+}
+
+/// Waits until the head node has been told: the screen comes before that.
+fn held(stage: &mut Stage<'_>) -> Result<()> {
+    stage.vm.console.expect("camphor: held after failing at step", INSTALL).map(drop)
 }
 
 fn cause(head: &Head<'_>) -> Result<String> {
