@@ -102,9 +102,9 @@ impl State {
     pub const fn settled(self, locked: bool) -> Option<Settled> {
         match self {
             Installed | Local => Some(Settled::LocalDisk),
-            Armed | Installing | Failed if locked => Some(Settled::LocalDisk),
-            // It has no disk to boot.
-            DisklessRunning if locked => Some(Settled::Wait),
+            Armed if locked => Some(Settled::LocalDisk),
+            // Its disk is half written, or it has none to boot.
+            Installing | Failed | DisklessRunning if locked => Some(Settled::Wait),
             Unknown | Discovered | Parked => Some(Settled::Wait),
             Armed | Installing | Failed | DisklessRunning | Rescue => None,
         }
@@ -178,6 +178,14 @@ mod tests {
     ];
 
     /// Written out by hand, against the table: one line a state, one column a cause.
+    #[test]
+    fn a_locked_node_boots_no_half_written_disk() {
+        assert_eq!(Armed.settled(true), Some(Settled::LocalDisk));
+        for state in [Installing, Failed, DisklessRunning] {
+            assert_eq!((state.settled(true), state.settled(false)), (Some(Settled::Wait), None), "{state:?}");
+        }
+    }
+
     #[test]
     fn each_state_with_each_cause() {
         let expected = "
