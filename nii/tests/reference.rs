@@ -46,6 +46,7 @@ fn the_fixtures_show_every_field_of_the_types() {
         include_str!("../src/v1/mod.rs"),
         include_str!("../src/v1/network.rs"),
         include_str!("../src/v1/storage.rs"),
+        include_str!("../src/v1/select.rs"),
         include_str!("../src/v1/package.rs"),
     ] {
         let mut renamed = None;

@@ -2,7 +2,7 @@
 //! is refused, with the list of what was found.
 
 use nii::Finding;
-use nii::v1::{self, DiskPick, DiskSelect};
+use nii::v1::{self, DiskPick, DiskSelect, Excluded, Hint};
 use uuid::Uuid;
 
 use crate::facts::{self, Facts};
@@ -56,12 +56,7 @@ pub(crate) fn plan<'a>(
 
 /// Whether the selector names one disk rather than a kind of disk.
 fn is_named(select: &DiskSelect) -> bool {
-    is_identified(select) || select.number.is_some()
-}
-
-/// Whether it names the disk by what it is, rather than by its place among the others.
-fn is_identified(select: &DiskSelect) -> bool {
-    select.serial.is_some() || select.wwn.is_some() || select.path.is_some()
+    select.identifies() || select.number.is_some()
 }
 
 type LayOut<'f> = &'f dyn Fn(&facts::Disk) -> Result<Layout, TableError>;
@@ -134,16 +129,8 @@ fn refusal(select: &DiskSelect, disk: &facts::Disk, facts: &Facts) -> Option<Str
     if let Some(why) = &disk.unreadable {
         return Some(format!("cannot be read: {why}"));
     }
-    let texts = [
-        ("path", &select.path, Some(&disk.path)),
-        ("serial", &select.serial, disk.serial.as_ref()),
-        ("wwn", &select.wwn, disk.wwn.as_ref()),
-        ("model", &select.model, disk.model.as_ref()),
-    ];
-    for (name, wanted, found) in texts {
-        if wanted.is_some() && wanted.as_ref() != found {
-            return wanted.as_ref().map(|wanted| format!("its {name} is not `{wanted}`"));
-        }
+    if let Some(why) = select.texts().find_map(|(name, wanted)| misses(name, wanted, disk)) {
+        return Some(why);
     }
     if let Some(number) = select.number.filter(|number| number_of(disk, facts) != Some(*number)) {
         return Some(format!("is not the machine's disk {number}"));
@@ -159,11 +146,44 @@ fn refusal(select: &DiskSelect, disk: &facts::Disk, facts: &Facts) -> Option<Str
         Some(false) if disk.rotational => return Some("spins".into()),
         _ => {}
     }
-    match (is_identified(select), disk.removable, disk.read_only) {
-        (false, true, _) => Some("is removable, and not named by serial, wwn or path".into()),
-        (false, _, true) => Some("is read-only".into()),
-        _ => None,
+    excluded(select, disk)
+}
+
+/// Why a text of the disk is not what the selector says.
+fn misses(name: &str, wanted: &str, disk: &facts::Disk) -> Option<String> {
+    let found = match name {
+        "path" => Some(&disk.path),
+        "by_path" => disk.by_path.as_ref(),
+        "serial" => disk.serial.as_ref(),
+        "wwn" => disk.wwn.as_ref(),
+        "model" => disk.model.as_ref(),
+        "vendor" => disk.vendor.as_ref(),
+        _ => disk.transport.as_ref(),
+    };
+    let hint = match Hint::parse(wanted) {
+        Ok(hint) => hint,
+        Err(why) => return Some(format!("cannot be compared: `{name}` {why}")),
+    };
+    match (found, &hint) {
+        (Some(found), hint) if hint.matches(found) => None,
+        (_, Hint::Is(text)) => Some(format!("its {name} is not `{text}`")),
+        (Some(found), _) => Some(format!("its {name} `{found}` is not as in `{wanted}`")),
+        (None, _) => Some(format!("has no {name} to compare with `{wanted}`")),
     }
+}
+
+/// Why disks of its kind are passed over.
+fn excluded(select: &DiskSelect, disk: &facts::Disk) -> Option<String> {
+    let why = |kind, is: bool, text: &str| (is && select.excludes(kind)).then(|| text.to_owned());
+    why(Excluded::Removable, disk.removable, "is removable, and not named by serial, wwn or path")
+        .or_else(|| why(Excluded::ReadOnly, disk.read_only, "is read-only"))
+        .or_else(|| {
+            why(Excluded::Usb, disk.transport.as_deref() == Some("usb"), "is on USB, which was not asked for")
+        })
+        .or_else(|| {
+            let users = format!("is in use by {}", disk.in_use.join(", "));
+            why(Excluded::InUse, !disk.in_use.is_empty(), &users)
+        })
 }
 
 /// Which one it is, from 1, of the disks that stay in the machine; `None` for a removable one. All others count,
@@ -218,11 +238,15 @@ fn list(disks: &[&facts::Disk]) -> String {
 /// `/dev/sda (931.5 GiB, model X, serial Y, wwn Z)`.
 fn describe(disk: &facts::Disk) -> String {
     let mut text = format!("{} ({}", disk.path, human(disk.size));
-    let named = [("model", &disk.model), ("serial", &disk.serial), ("wwn", &disk.wwn)];
+    let named =
+        [("vendor", &disk.vendor), ("model", &disk.model), ("serial", &disk.serial), ("wwn", &disk.wwn)];
     for (name, value) in named {
         if let Some(value) = value {
             text.push_str(&format!(", {name} {value}"));
         }
+    }
+    if let Some(transport) = &disk.transport {
+        text.push_str(&format!(", {transport}"));
     }
     text + ")"
 }

@@ -61,6 +61,15 @@ pub struct Disk {
     /// World-wide name, as the kernel prints it.
     #[serde(default)]
     pub wwn: Option<String>,
+    /// Vendor, trimmed.
+    #[serde(default)]
+    pub vendor: Option<String>,
+    /// How it is attached, in lsblk(8)'s words: `sata`, `ata`, `sas`, `scsi`, `nvme`, `usb`, `virtio`, `mmc`, `iscsi`, `fc`.
+    #[serde(default)]
+    pub transport: Option<String>,
+    /// Its name below `/dev/disk/by-path`, where it has one.
+    #[serde(default)]
+    pub by_path: Option<String>,
     /// Whether it spins.
     pub rotational: bool,
     /// Whether the medium can be taken out.

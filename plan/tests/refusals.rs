@@ -45,6 +45,10 @@ fn a_disk_that_is_not_there() {
         (json!({"min_size_mib": 100_000}), "has less than 97.6 GiB"),
         (json!({"max_size_mib": 1000}), "has more than 1000 MiB"),
         (json!({"rotational": true}), "does not spin"),
+        (json!({"vendor": "ACME"}), "its vendor is not `ACME`"),
+        (json!({"model": "<in> SSD"}), "its model `QEMU HARDDISK` is not as in `<in> SSD`"),
+        (json!({"transport": "<or> sata <or> sas"}), "has no transport to compare with `<or> sata <or> sas`"),
+        (json!({"by_path": "pci-0000:00:04.0"}), "its by_path is not `pci-0000:00:04.0`"),
     ] {
         refused(selecting(select).disked(), SELECT, &[word]);
     }
@@ -81,6 +85,33 @@ fn removable_and_read_only_disks_are_not_chosen() {
     let mut only = bios();
     only.facts.disks[0].removable = true;
     refused(only.disked(), SELECT, &["is removable, and not named"]);
+}
+
+#[test]
+fn kinds_of_disk_that_are_passed_over() {
+    let written = |select: Value, change: fn(&mut plan::facts::Disk)| {
+        let mut case = selecting(select);
+        change(&mut case.facts.disks[0]);
+        let plan = case.disked();
+        plan.map(|plan| match &plan.ops("partition")[0].act {
+            plan::Act::WriteTable { disk, .. } => disk.clone(),
+            act => panic!("{act}"),
+        })
+    };
+    let usb = |disk: &mut plan::facts::Disk| disk.transport = Some("usb".into());
+    let busy = |disk: &mut plan::facts::Disk| disk.in_use = vec!["/run/live".into()];
+    assert_eq!(written(json!({}), usb).as_deref(), Ok("/dev/vdb"), "nobody asked for USB");
+    assert_eq!(written(json!({"serial": "S-vda"}), usb).as_deref(), Ok("/dev/vda"), "it was named");
+    assert_eq!(written(json!({"transport": "usb"}), usb).as_deref(), Ok("/dev/vda"), "it was asked for");
+    assert_eq!(written(json!({"exclude": [], "pick": "first"}), usb).as_deref(), Ok("/dev/vda"));
+    assert_eq!(written(json!({"exclude": ["in-use"], "pick": "first"}), busy).as_deref(), Ok("/dev/vdb"));
+    assert_eq!(
+        written(json!({"model": "<in> harddisk", "pick": "smallest"}), |_| {}).as_deref(),
+        Ok("/dev/vda")
+    );
+    let named = json!({"serial": "s!= S-vda"});
+    assert_eq!(written(named, |_| {}).as_deref(), Ok("/dev/vdb"));
+    refused(selecting(json!({"serial": "<or> S-vda <or> S-vdb"})).disked(), SELECT, &["2 disks match"]);
 }
 
 /// The n-th disk is that disk: one that does not do is not passed over, since the next may hold somebody's data.

@@ -5,6 +5,7 @@
 
 mod network;
 mod package;
+mod select;
 mod storage;
 mod validate;
 
@@ -23,9 +24,10 @@ pub use package::{
     Distribution, Family, Firewall, Package, PasswordHashes, Phase, Remote, Repository, Script, Selinux,
     Services, Source, User,
 };
+pub use select::{DiskPick, DiskSelect, Excluded, Hint};
 pub use storage::{
-    Device, Disk, DiskPick, DiskSelect, Filesystem, Format, LogicalVolume, PARTITION_NAME_MAX, Partition,
-    PartitionType, Raid, RaidLevel, Storage, StorageMode, VolumeGroup,
+    Device, Disk, Filesystem, Format, LogicalVolume, PARTITION_NAME_MAX, Partition, PartitionType, Raid,
+    RaidLevel, Storage, StorageMode, VolumeGroup,
 };
 
 /// The version of the document that these types read and write.

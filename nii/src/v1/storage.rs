@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::select::DiskSelect;
+
 /// The longest GPT partition name, in UTF-16 units (UEFI 2.10, table 5.7: 72 bytes).
 pub const PARTITION_NAME_MAX: usize = 36;
 
@@ -146,50 +148,6 @@ pub struct Disk {
     pub select: DiskSelect,
     /// The partitions, in order.
     pub partitions: Vec<Partition>,
-}
-
-/// Conditions that must all hold; a selector that leaves more than one disk and names no `pick` is refused.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DiskSelect {
-    /// Exact serial number.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub serial: Option<String>,
-    /// Exact WWN, as the kernel prints it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub wwn: Option<String>,
-    /// Exact model.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub model: Option<String>,
-    /// Kernel path, as in `/dev/nvme0n1`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub path: Option<String>,
-    /// The n-th, from 1, of the machine's disks by kernel name. Removable ones are not counted, all others are.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub number: Option<u32>,
-    /// At least this big, in MiB.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub min_size_mib: Option<u64>,
-    /// At most this big, in MiB.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub max_size_mib: Option<u64>,
-    /// Spinning or not.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub rotational: Option<bool>,
-    /// Which of several that match and fit.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub pick: Option<DiskPick>,
-}
-
-/// A choice among several disks that match.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum DiskPick {
-    /// The first by kernel name that the partitions fit on.
-    First,
-    /// The smallest that they fit on.
-    Smallest,
-    /// The largest.
-    Largest,
 }
 
 /// One partition.

@@ -5,8 +5,9 @@
 //! * [`table`]: the ops that change a table; [`record`]: the journal's record in its partition;
 //!   [`swap`]: swap space.
 //! * [`firmware_raid`]: disks that belong to an array of the firmware's.
-//! * [`survey`]: the disks of a machine, as facts.
+//! * [`survey`]: the disks of a machine, as facts; [`attachment`]: how and where one is attached.
 
+mod attachment;
 pub mod block;
 pub mod firmware_raid;
 pub mod gpt;

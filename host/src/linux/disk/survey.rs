@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use plan::facts::{Disk, JournalRecord, Table};
 
+use super::attachment::{self, Attachment};
 use super::block::Device;
 use super::{firmware_raid, gpt, partitions, record};
 use crate::linux::mounts::{MountPoint, parse_mountinfo};
@@ -87,6 +88,7 @@ fn disk(sys: &Path, name: &str, mounts: &[MountPoint], swaps: &[String]) -> anyh
     let flag = |file: &str| attribute(file).is_some_and(|text| text == "1");
     let number = |file: &str| attribute(file).and_then(|text| text.parse::<u64>().ok());
     let size = number("size").unwrap_or(0) * 512;
+    let Attachment { transport, by_path } = attachment::of(sys, name);
     let boot_area = name.starts_with("mmcblk") && (name.contains("boot") || name.contains("rpmb"));
     if size == 0 || flag("hidden") || boot_area {
         return Ok(None);
@@ -98,6 +100,9 @@ fn disk(sys: &Path, name: &str, mounts: &[MountPoint], swaps: &[String]) -> anyh
         model: text(&["device/model", "device/name"]),
         serial: text(&["serial", "device/serial"]).or_else(|| vpd_serial(&directory)),
         wwn: text(&["wwid", "device/wwid"]),
+        vendor: text(&["device/vendor"]).filter(|vendor| !vendor.starts_with("0x")),
+        transport,
+        by_path,
         rotational: flag("queue/rotational"),
         removable: flag("removable"),
         read_only: flag("ro"),

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::Out;
 use super::words::{is_name, is_path};
 use crate::Finding;
-use crate::v1::{Disk, Nii, PARTITION_NAME_MAX, Partition};
+use crate::v1::{Disk, DiskSelect, Hint, Nii, PARTITION_NAME_MAX, Partition};
 
 /// The label of the partition that holds the journal of an install.
 const RESERVED_LABEL: &str = "camphor";
@@ -22,18 +22,33 @@ pub(super) fn disks(nii: &Nii, out: Out<'_>) {
             let message = format!("another disk is named `{}`", disk.name);
             out.push(Finding::error(format!("{path}.name"), message));
         }
-        if disk.select.path.as_deref().is_some_and(|device| !is_path(device) || !device.starts_with("/dev/"))
-        {
-            out.push(Finding::error(format!("{path}.select.path"), "must be a path such as `/dev/nvme0n1`"));
-        }
-        if disk.select.number == Some(0) {
-            out.push(Finding::error(format!("{path}.select.number"), "must be at least 1: the first disk"));
-        }
-        if disk.select.number.is_some() && disk.select.pick.is_some() {
-            let message = "means nothing beside `number`, which says one disk already";
-            out.push(Finding::error(format!("{path}.select.pick"), message));
-        }
+        select(&disk.select, &format!("{path}.select"), out);
         partitions(disk, &path, &mut labels, out);
+    }
+}
+
+fn select(select: &DiskSelect, path: &str, out: Out<'_>) {
+    for (name, text) in select.texts() {
+        match Hint::parse(text) {
+            Err(why) => out.push(Finding::error(format!("{path}.{name}"), why)),
+            Ok(Hint::Is(device)) if name == "path" && !(is_path(device) && device.starts_with("/dev/")) => {
+                out.push(Finding::error(format!("{path}.path"), "must be a path such as `/dev/nvme0n1`"));
+            }
+            Ok(_) => {}
+        }
+    }
+    if select.number == Some(0) {
+        out.push(Finding::error(format!("{path}.number"), "must be at least 1: the first disk"));
+    }
+    if select.number.is_some() && select.pick.is_some() {
+        let message = "means nothing beside `number`, which says one disk already";
+        out.push(Finding::error(format!("{path}.pick"), message));
+    }
+    if let (Some(least), Some(most)) = (select.min_size_mib, select.max_size_mib)
+        && least > most
+    {
+        let message = format!("is less than min_size_mib ({least}): no disk is both");
+        out.push(Finding::error(format!("{path}.max_size_mib"), message));
     }
 }
 
