@@ -20,6 +20,9 @@ mod data_dir;
 mod dhcp;
 mod document;
 mod escrow;
+#[cfg(test)]
+#[path = "../../fuzz/src/head.rs"]
+mod fuzz;
 mod http;
 mod keys;
 mod localboot;

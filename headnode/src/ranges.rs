@@ -9,7 +9,7 @@ use thiserror::Error;
 
 use crate::state::State;
 
-/// How many names one term may have: more is a slip of the finger.
+/// How many names words may have: more is a slip of the finger.
 const NAMES_MAX: usize = 65_536;
 /// Digits of a number: it fits into 64 bits.
 const DIGITS_MAX: usize = 18;
@@ -52,14 +52,19 @@ impl Selection {
     /// # Errors
     /// At the first character that is wrong.
     pub fn read<'a>(words: impl IntoIterator<Item = &'a str>) -> Result<Self, RangeError> {
-        let mut selection = Self::default();
+        let (mut selection, mut named) = (Self::default(), 0);
         for word in words {
             let word = Word { word };
             for (at, text) in word.terms()? {
-                match text.strip_prefix('!') {
-                    Some(rest) => selection.without.push(word.term(at + 1, rest)?),
-                    None => selection.with.push(word.term(at, text)?),
+                let (term, list) = match text.strip_prefix('!') {
+                    Some(rest) => (word.term(at + 1, rest)?, &mut selection.without),
+                    None => (word.term(at, text)?, &mut selection.with),
+                };
+                named += if let Term::Names(names) = &term { names.len() } else { 0 };
+                if named > NAMES_MAX {
+                    return Err(word.wrong(at, format!("more than {NAMES_MAX} names")));
                 }
+                list.push(term);
             }
             if selection.with.is_empty() {
                 let what = "there is nothing yet to take nodes out of: begin with `@all`";
@@ -157,6 +162,9 @@ impl<'a> Word<'a> {
             let mut numbers = Vec::new();
             for range in list.split(',') {
                 self.range(at, range, &mut numbers)?;
+                if numbers.len() > NAMES_MAX {
+                    return Err(self.wrong(at, format!("more than {NAMES_MAX} names")));
+                }
                 at += range.len() + 1;
             }
             pieces.push(Piece::Numbers(numbers));
@@ -295,6 +303,8 @@ mod tests {
             ("n[001-10]", 7, "leading zeros"),
             ("n[0-99999999]", 3, "more than 65536"),
             ("n[0-999][0-999]", 1, "more than 65536"),
+            ("n[0-65535,0]", 11, "more than 65536"),
+            ("n[0-65535],m1", 12, "more than 65536"),
             ("n[1234567890123456789]", 3, "more than 18 digits"),
             ("a,,b", 3, "a name is missing"),
             ("", 1, "a name is missing"),

@@ -5,6 +5,7 @@
 mod bench;
 mod build;
 mod demo;
+mod fuzz;
 mod setup;
 mod size;
 mod test;
@@ -24,6 +25,7 @@ cargo xtask COMMAND
   bench          speed and memory against the field's tools
   size           programs and initrds against their budget
   soak [N]       the end-to-end scenarios, N times (10)
+  soak fuzz [M]  parsers of what anybody may send under a fuzzer, M minutes each (10)
 ";
 
 fn main() -> ExitCode {
@@ -49,6 +51,8 @@ fn dispatch(args: &[&str]) -> Result<()> {
         ["lint"] => test::lint(),
         ["size"] => size::run(),
         ["soak"] => test::soak(10),
+        ["soak", "fuzz"] => fuzz::run(10),
+        ["soak", "fuzz", minutes] => fuzz::run(minutes.parse()?),
         ["soak", times] => test::soak(times.parse()?),
         [] | ["help" | "--help" | "-h"] => {
             print!("{USAGE}");

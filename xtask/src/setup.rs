@@ -200,9 +200,22 @@ fn pykickstart() -> Result<()> {
 
 /// Installs cargo-deny when it is not there.
 pub fn cargo_deny() -> Result<()> {
-    if there("cargo-deny") || output(&mut cmd("cargo", ["deny", "--version"])).is_ok() {
+    cargo_command("deny")
+}
+
+/// Installs cargo-fuzz when it is not there; and the C++ compiler that libFuzzer wants.
+pub fn cargo_fuzz() -> Result<()> {
+    if there("apt-get") && !there("c++") {
+        install(&["g++"])?;
+    }
+    cargo_command("fuzz")
+}
+
+fn cargo_command(name: &str) -> Result<()> {
+    let program = format!("cargo-{name}");
+    if there(&program) || output(&mut cmd("cargo", [name, "--version"])).is_ok() {
         return Ok(());
     }
-    println!("setup: installing cargo-deny (some minutes, once)");
-    show(&mut cmd("cargo", ["install", "--locked", "--quiet", "cargo-deny"]))
+    println!("setup: installing {program} (some minutes, once)");
+    show(&mut cmd("cargo", ["install", "--locked", "--quiet", &program]))
 }

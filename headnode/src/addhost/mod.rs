@@ -9,7 +9,7 @@
 //! What it changes in the store is in `store::enrol`, each change one transaction.
 
 mod ask;
-mod file;
+pub mod file;
 mod link;
 pub mod names;
 mod ping;

@@ -1,0 +1,117 @@
+//! What must be so whatever headnode's parsers are given. headnode's tests have this module, too, and do the same with the
+//! seeds.
+
+use std::collections::BTreeSet;
+
+use crate::addhost::file::{self, Machine};
+use crate::addresses::Mac;
+use crate::dhcp::packet::{self, Packet, SERVER_PORT};
+use crate::names::is_name;
+use crate::ranges::{self, Selection, Term};
+
+/// Bytes from a packet socket, and the same as the payload of a packet.
+pub fn dhcp_packet(bytes: &[u8]) {
+    if let Some(payload) = packet::to_server(bytes) {
+        assert!(payload.len() + 28 <= bytes.len());
+        request(payload);
+    }
+    if let Some(ip) = wrapped(bytes) {
+        assert_eq!(packet::to_server(&ip), Some(bytes), "what is sent is heard");
+    }
+    request(bytes);
+}
+
+fn request(payload: &[u8]) {
+    let Ok(packet) = packet::read(payload) else { return };
+    let Packet { mac, relay, requested, server, uuid, vendor_class, user_class, host_name, .. } = &packet;
+    assert_eq!(mac.as_str().parse::<Mac>().ok().as_ref(), Some(mac));
+    assert!(mac.as_str().as_bytes()[1].is_ascii_hexdigit() && mac.as_str() != "00:00:00:00:00:00");
+    for address in [relay, requested, server].into_iter().flatten() {
+        assert!(!address.is_unspecified());
+    }
+    for text in [vendor_class, user_class, host_name].into_iter().flatten() {
+        assert!(!text.is_empty() && !text.ends_with('\0'));
+    }
+    assert!(uuid.is_none_or(|id| !id.is_nil() && !id.is_max()));
+}
+
+/// A UDP datagram to a DHCP server, if one may be so long.
+fn wrapped(payload: &[u8]) -> Option<Vec<u8>> {
+    let udp = u16::try_from(payload.len() + 8).ok()?;
+    let total = udp.checked_add(20)?.to_be_bytes();
+    let mut ip = vec![0x45, 0, total[0], total[1], 0, 0, 0, 0, 64, 17, 0, 0, 0, 0, 0, 0, 255, 255, 255, 255];
+    for number in [68, SERVER_PORT, udp, 0] {
+        ip.extend(number.to_be_bytes());
+    }
+    ip.extend(payload);
+    Some(ip)
+}
+
+/// Words of a command line: lines here.
+pub fn node_range(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let selection = match Selection::read(text.lines()) {
+        Ok(selection) => selection,
+        Err(error) => return assert!(!error.to_string().is_empty()),
+    };
+    for term in selection.with.iter().chain(&selection.without) {
+        let Term::Names(names) = term else { continue };
+        let names: BTreeSet<&str> = names.iter().map(String::as_str).filter(|name| is_name(name)).collect();
+        let folded = ranges::fold(names.iter().copied());
+        if !names.is_empty() {
+            let again = Selection::read([folded.as_str()]).map(|selection| selection.with);
+            let again: BTreeSet<String> = again
+                .into_iter()
+                .flatten()
+                .flat_map(|term| if let Term::Names(names) = term { names } else { Vec::new() })
+                .collect();
+            assert!(again.iter().map(String::as_str).eq(names), "{folded}");
+        }
+    }
+}
+
+/// A file of machines, and the same as one of hosts.
+pub fn addhost_file(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    if let Ok(machines) = file::machines("x", &text) {
+        let written: String = machines.iter().map(line).collect();
+        let again = file::machines("x", &written).unwrap_or_default();
+        assert!(again.iter().map(line).eq(machines.iter().map(line)), "{written:?}");
+        assert!(machines.iter().flat_map(|machine| &machine.name).all(|name| is_name(name)));
+    }
+    if let Ok(hosts) = file::hosts("x", &text) {
+        let written: String = hosts.iter().map(|(name, address)| format!("{name}:{address}\n")).collect();
+        assert_eq!(file::hosts("x", &written).ok(), Some(hosts));
+    }
+}
+
+fn line(machine: &Machine) -> String {
+    let Machine { mac, address, name, uid, .. } = machine;
+    let address = address.map_or_else(String::new, |address| address.to_string());
+    format!(
+        "{mac},{address},{},{}\n",
+        name.as_deref().unwrap_or_default(),
+        uid.as_deref().unwrap_or_default()
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    use super::*;
+
+    fn replay(target: &str, check: fn(&[u8])) {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/seeds").join(target);
+        let seeds = fs::read_dir(&folder).unwrap().map(|entry| fs::read(entry.unwrap().path()).unwrap());
+        assert!(seeds.inspect(|seed| check(seed)).count() >= 3, "{}", folder.display());
+    }
+
+    #[test]
+    fn seeds_are_read_or_refused() {
+        replay("dhcp_packet", dhcp_packet);
+        replay("node_range", node_range);
+        replay("addhost_file", addhost_file);
+    }
+}

@@ -1,0 +1,71 @@
+//! What must be so whatever the parsers of wire types are given. nii's tests have this module, too, and do the same with
+//! the seeds.
+
+use nii::digest::Digest;
+use nii::kusu::{Around, parse};
+use nii::manifest::{Manifest, PageReader};
+use nii::{Nii, Strictness, read};
+
+/// A document of a node.
+pub fn nii(bytes: &[u8]) {
+    for strictness in [Strictness::Strict, Strictness::Lenient] {
+        if let Ok((nii, _)) = read(bytes, strictness) {
+            is_read_again(&nii);
+        }
+    }
+}
+
+fn is_read_again(nii: &Nii) {
+    let written = serde_json::to_vec(nii).unwrap_or_default();
+    let again = read(&written, Strictness::Strict);
+    assert!(again.is_ok_and(|(again, _)| again == *nii), "{}", String::from_utf8_lossy(&written));
+}
+
+/// The head of an image's manifest, and its first page: what is behind the first empty line, if there is one.
+pub fn manifest(bytes: &[u8]) {
+    let cut = bytes.windows(2).position(|two| two == b"\n\n");
+    let (head, page) = cut.map_or((bytes, &[][..]), |at| (&bytes[..at], &bytes[at + 2..]));
+    let Ok(mut manifest) = Manifest::parse(head) else { return };
+    let written = serde_json::to_vec(&manifest).unwrap_or_default();
+    assert_eq!(Manifest::parse(&written).ok().as_ref(), Some(&manifest));
+    // No fuzzer finds a digest.
+    if let [only] = manifest.pages.as_mut_slice() {
+        *only = Digest::of(page);
+    }
+    if let Ok(chunks) = PageReader::default().read(&manifest, page) {
+        let mut written = Vec::new();
+        chunks.iter().for_each(|chunk| chunk.write(&mut written));
+        assert_eq!(written, page);
+    }
+}
+
+/// The answer of an old head node.
+pub fn kusu(bytes: &[u8]) {
+    let Ok(info) = parse(bytes) else { return };
+    for efi in [false, true] {
+        let around = Around { base: "http://10.1.0.1".into(), efi, ..Around::default() };
+        if let Ok((nii, _)) = info.to_nii(&around) {
+            is_read_again(&nii);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The seeds of the first and the last are the fixtures of other tests.
+    #[test]
+    fn seeds_are_read_or_refused() {
+        for (folder, check) in [
+            ("nii/fixtures/v1", nii as fn(&[u8])),
+            ("fuzz/seeds/manifest", manifest),
+            ("nii/fixtures/kusu", kusu),
+        ] {
+            let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(folder);
+            let files =
+                std::fs::read_dir(&folder).unwrap().map(|file| std::fs::read(file.unwrap().path()).unwrap());
+            assert!(files.inspect(|bytes| check(bytes)).count() >= 2, "{}", folder.display());
+        }
+    }
+}
