@@ -83,6 +83,7 @@ mod tests {
             in_use: Vec::new(),
             firmware_raid: None,
             unreadable: None,
+            contents: Vec::new(),
             table: Some(Table {
                 guid: Uuid::from_u128(4),
                 partitions: root.map(entry).into_iter().collect(),

@@ -85,12 +85,35 @@ pub struct Disk {
     /// Why it could not be read, if so. It is never taken, and yet one of the machine's disks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unreadable: Option<String>,
+    /// What lies on it and on its partitions, as far as it is known.
+    #[serde(default)]
+    pub contents: Vec<Content>,
     /// Its GPT, if it has a valid one.
     #[serde(default)]
     pub table: Option<Table>,
     /// What its camphor partition says, if it has one.
     #[serde(default)]
     pub journal: Option<JournalRecord>,
+}
+
+/// What lies on a disk or a partition, in the words of blkid(8).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Content {
+    /// The partition's number; `None` for the disk itself.
+    pub partition: Option<u32>,
+    /// `ext4`, `LVM2_member`, `linux_raid_member`, `crypto_LUKS`, …
+    pub kind: String,
+    /// Its label.
+    #[serde(default)]
+    pub label: Option<String>,
+    /// Its UUID.
+    #[serde(default)]
+    pub uuid: Option<String>,
+    /// Size of the partition or disk, in bytes.
+    pub size: u64,
+    /// Bytes in use when it was last unmounted, where the format says so.
+    #[serde(default)]
+    pub used: Option<u64>,
 }
 
 /// A GPT: as found, and as wanted.

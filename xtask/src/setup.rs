@@ -50,6 +50,7 @@ const TOOLS: &[Tool] = &[
     tool("sfdisk", "fdisk", "util-linux"),
     tool("losetup", "mount", "util-linux-core"),
     tool("lvm", "lvm2", "lvm2"),
+    tool("mkfs.btrfs", "btrfs-progs", "btrfs-progs"),
     tool("busybox", "busybox-static", "busybox"),
     tool("depmod", "kmod", "kmod"),
     // what tests and the bench compare with

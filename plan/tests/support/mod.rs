@@ -60,6 +60,7 @@ pub fn disk(path: &str, size: u64) -> Disk {
         in_use: Vec::new(),
         firmware_raid: None,
         unreadable: None,
+        contents: Vec::new(),
         table: None,
         journal: None,
     }

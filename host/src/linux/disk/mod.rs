@@ -5,6 +5,7 @@
 //! * [`table`]: the ops that change a table; [`record`]: the journal's record in its partition;
 //!   [`swap`]: swap space.
 //! * [`firmware_raid`]: disks that belong to an array of the firmware's.
+//! * [`superblock`]: what lies on a disk or a partition.
 //! * [`survey`]: the disks of a machine, as facts; [`attachment`]: how and where one is attached.
 
 mod attachment;
@@ -13,6 +14,7 @@ pub mod firmware_raid;
 pub mod gpt;
 pub mod partitions;
 pub mod record;
+pub mod superblock;
 pub mod survey;
 pub mod swap;
 pub mod table;

@@ -5,11 +5,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use plan::facts::{Disk, JournalRecord, Table};
+use plan::facts::{Content, Disk, JournalRecord, Table};
 
 use super::attachment::{self, Attachment};
 use super::block::Device;
-use super::{firmware_raid, gpt, partitions, record};
+use super::{firmware_raid, gpt, partitions, record, superblock};
 use crate::linux::mounts::{MountPoint, parse_mountinfo};
 use crate::machine::Watch;
 
@@ -27,6 +27,7 @@ pub fn disks(sys: &Path, proc: &Path, watch: &mut dyn Watch) -> anyhow::Result<V
         match contents(Path::new(&disk.path)) {
             Ok((table, journal)) => {
                 (disk.table, disk.journal) = (table, journal);
+                disk.contents = lying_on(sys, disk, watch);
                 disk.firmware_raid = firmware_raid::detect(Path::new(&disk.path)).unwrap_or_default();
             }
             Err(error) => {
@@ -55,6 +56,34 @@ pub fn contents(path: &Path) -> anyhow::Result<(Option<Table>, Option<JournalRec
         None => None,
     };
     Ok((Some(table), journal))
+}
+
+/// What lies on a disk and its partitions: those of its GPT, or else those that the kernel knows. A place that cannot be
+/// read is left out, and `watch` is told.
+fn lying_on(sys: &Path, disk: &Disk, watch: &mut dyn Watch) -> Vec<Content> {
+    let sector = u64::from(disk.sector);
+    let places: Vec<(Option<u32>, u64, u64)> = match &disk.table {
+        Some(table) => table
+            .partitions
+            .iter()
+            .filter(|entry| entry.first <= entry.last && entry.last < disk.size / sector)
+            .map(|entry| (Some(entry.number), entry.first * sector, (entry.last - entry.first + 1) * sector))
+            .collect(),
+        None => {
+            let name = disk.path.trim_start_matches("/dev/").replace('/', "!");
+            let known = partitions::known(sys, &name).unwrap_or_default();
+            let parts = known.into_iter().map(|part| (Some(part.number), part.start, part.length));
+            std::iter::once((None, 0, disk.size)).chain(parts).collect()
+        }
+    };
+    let mut look = |(partition, start, length)| {
+        let mut device = Device::read_only(Path::new(&disk.path)).ok()?;
+        superblock::of(&mut device, partition, start, length).unwrap_or_else(|error| {
+            watch.log(&format!("{}: what lies at byte {start} cannot be read: {error}", disk.path));
+            None
+        })
+    };
+    places.into_iter().filter_map(&mut look).collect()
 }
 
 /// What sysfs says of all disks.
@@ -109,6 +138,7 @@ fn disk(sys: &Path, name: &str, mounts: &[MountPoint], swaps: &[String]) -> anyh
         in_use: users(sys, name, mounts, swaps)?,
         firmware_raid: None,
         unreadable: None,
+        contents: Vec::new(),
         table: None,
         journal: None,
     }))

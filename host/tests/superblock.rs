@@ -1,0 +1,108 @@
+//! Superblocks are read as blkid(8) reads them. Needs root, losetup, and the tools that make file systems.
+
+#![allow(clippy::unwrap_used, reason = "test support")]
+
+mod support;
+
+use std::fs::OpenOptions;
+use std::os::unix::fs::FileExt;
+
+use host::linux::disk::block::{Block, Device};
+use host::linux::disk::superblock;
+use plan::facts::Content;
+use support::{LoopDisk, MIB, Target, tool};
+
+const SIZE: u64 = 400 * MIB;
+
+fn read(disk: &LoopDisk) -> Option<Content> {
+    let mut device = Device::read_only(&disk.path).unwrap();
+    superblock::of(&mut device, None, 0, SIZE).unwrap()
+}
+
+/// What blkid says, by key.
+fn blkid(disk: &LoopDisk, key: &str) -> Option<String> {
+    let text = tool("blkid", &["--probe", "--output", "export", disk.name()]);
+    let value = text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='))?;
+    Some(value.replace('\\', ""))
+}
+
+#[test]
+fn as_blkid_reads_them() {
+    for (program, arguments) in [
+        ("mkfs.ext4", &["-q", "-F", "-L", "data 1"][..]),
+        ("mkfs.ext3", &["-q", "-F"]),
+        ("mkfs.ext2", &["-q", "-F", "-b", "1024"]),
+        ("mkfs.xfs", &["-q", "-f", "-L", "scratch"]),
+        ("mkfs.btrfs", &["-q", "-f", "-L", "pool"]),
+        ("mkfs.vfat", &["-F", "32", "-n", "EFI"]),
+        ("mkfs.vfat", &["-F", "16"]),
+        ("mkswap", &["-q", "-L", "swap1"]),
+        ("pvcreate", &["-q", "-y", "--config", "devices { use_devicesfile = 0 }"]),
+    ] {
+        let disk = LoopDisk::new(SIZE, 512);
+        tool(program, &[arguments, &[disk.name()]].concat());
+        let found = read(&disk).unwrap_or_else(|| panic!("{program}: nothing found"));
+        assert_eq!(Some(found.kind), blkid(&disk, "TYPE"), "{program} {arguments:?}");
+        assert_eq!(found.label, blkid(&disk, "LABEL"), "{program} {arguments:?}");
+        assert_eq!(found.uuid, blkid(&disk, "UUID"), "{program} {arguments:?}");
+    }
+}
+
+/// What is in use changes with what is written.
+#[test]
+fn bytes_in_use() {
+    for (program, arguments) in [("mkfs.ext4", &["-q", "-F"]), ("mkfs.xfs", &["-q", "-f"])] {
+        let disk = LoopDisk::new(SIZE, 512);
+        tool(program, &[&arguments[..], &[disk.name()]].concat());
+        let empty = read(&disk).unwrap().used.unwrap();
+        let kind = program.trim_start_matches("mkfs.");
+        {
+            let place = Target::new();
+            tool("mount", &["-t", kind, disk.name(), place.path().to_str().unwrap()]);
+            std::fs::write(place.path().join("file"), vec![7; 40 * MIB as usize]).unwrap();
+        }
+        let full = read(&disk).unwrap().used.unwrap();
+        let more = full - empty;
+        assert!((39 * MIB..60 * MIB).contains(&more), "{program}: {empty} before, {full} after");
+    }
+}
+
+/// The start of a RAID member with its metadata at the end looks like the file system on it.
+#[test]
+fn members_of_arrays_are_no_file_systems() {
+    for (version, at) in [(1, 4096), (1, 0), (1, SIZE - (8 << 10)), (0, SIZE - (64 << 10))] {
+        let disk = LoopDisk::new(SIZE, 512);
+        if at > 8192 {
+            tool("mkfs.ext4", &["-q", "-F", disk.name()]);
+        }
+        let device = OpenOptions::new().write(true).open(&disk.path).unwrap();
+        let mut block = vec![0; 512];
+        block[..4].copy_from_slice(&0xa92b_4efc_u32.to_le_bytes());
+        block[4..8].copy_from_slice(&u32::to_le_bytes(version));
+        block[16..32].fill(0x5a);
+        block[32..38].copy_from_slice(b"any:r1");
+        device.write_all_at(&block, at).unwrap();
+        device.sync_all().unwrap();
+        let found = read(&disk).unwrap();
+        assert_eq!(found.kind, "linux_raid_member", "{version} {at}");
+        assert_eq!(found.label.as_deref(), (version == 1).then_some("any:r1"));
+    }
+}
+
+#[test]
+fn rubbish_is_nothing_or_at_least_no_panic() {
+    let disk = LoopDisk::new(SIZE, 512);
+    assert_eq!(read(&disk), None);
+    let device = OpenOptions::new().write(true).open(&disk.path).unwrap();
+    for magic in [&b"XFSB"[..], b"LUKS\xba\xbe", b"LABELONE"] {
+        let mut block = vec![0xff; 68 << 10];
+        block[..magic.len()].copy_from_slice(magic);
+        device.write_all_at(&block, 0).unwrap();
+        device.sync_all().unwrap();
+        let found = read(&disk).unwrap();
+        assert!(found.used.is_none_or(|used| used <= SIZE), "{found:?}");
+    }
+    let mut tiny = Device::read_only(&disk.path).unwrap();
+    assert_eq!(superblock::of(&mut tiny, Some(3), 0, 512).unwrap(), None);
+    assert_eq!(tiny.size(), SIZE);
+}
