@@ -21,6 +21,7 @@ pub mod linux;
 pub mod machine;
 pub mod net;
 pub mod observers;
+pub mod output;
 pub mod recorder;
 pub mod runner;
 pub mod settle;

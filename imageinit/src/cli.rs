@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, bail};
+use host::output::Output;
 use nii::digest::Digest;
 
 /// What `help` prints.
@@ -11,7 +12,9 @@ pub const USAGE: &str = "\
 imageinit COMMAND
 
   --list                                                    the steps
-  plan --nii FILE --facts FILE --manifest FILE              every op with its reason; nothing is touched
+  plan --nii FILE --facts FILE --manifest FILE [--output json]
+                                                            what is lost, kept and made, and every op with its reason;
+                                                            nothing is touched
   facts                                                     what is known about this machine, as JSON
   unpack --url BASE --digest D --key PUBKEY --target DIR    unpack an image, and say how fast
   run                                                       the worker; PID 1 starts it
@@ -29,7 +32,7 @@ pub enum Command {
     /// Show the steps.
     List,
     /// Show a plan.
-    Plan(PlanInputs),
+    Plan(PlanInputs, Output),
     /// Show the facts.
     Facts,
     /// Unpack an image.
@@ -78,11 +81,14 @@ pub fn parse(mut args: impl Iterator<Item = String>) -> Result<Command> {
         "--list" => Command::List,
         "facts" => Command::Facts,
         "help" | "--help" | "-h" => Command::Help,
-        "plan" => Command::Plan(PlanInputs {
-            nii: flag("--nii")?.into(),
-            facts: flag("--facts")?.into(),
-            manifest: flag("--manifest")?.into(),
-        }),
+        "plan" => {
+            let (nii, facts) = (flag("--nii")?.into(), flag("--facts")?.into());
+            let manifest = flag("--manifest")?.into();
+            Command::Plan(
+                PlanInputs { nii, facts, manifest },
+                Output::read(flags.remove("--output").as_deref())?,
+            )
+        }
         "unpack" => Command::Unpack(UnpackInputs {
             url: flag("--url")?,
             digest: flag("--digest")?.parse().context("reading --digest")?,
@@ -118,7 +124,10 @@ mod tests {
     #[test]
     fn flags_are_checked() {
         let files = PlanInputs { nii: "n".into(), facts: "f".into(), manifest: "m".into() };
-        assert_eq!(words("plan --facts f --nii n --manifest m").unwrap(), Command::Plan(files));
+        assert_eq!(words("plan --facts f --nii n --manifest m").unwrap(), Command::Plan(files, Output::Text));
+        let json = words("plan --facts f --nii n --manifest m --output json").unwrap();
+        assert!(matches!(json, Command::Plan(_, Output::Json)));
+        assert!(words("plan --facts f --nii n --manifest m --output xml").is_err());
         assert_eq!(words("plan --nii n --facts f").unwrap_err().to_string(), "plan needs --manifest");
         assert!(words("facts --nii n").unwrap_err().to_string().starts_with("--nii is not known here"));
         assert!(words("install").is_err());

@@ -25,7 +25,7 @@ fn main() -> ExitCode {
         Ok(Command::Init) => supervisor::run(),
         Ok(Command::Run) => return worker::run(),
         Ok(Command::List) => offline::list(),
-        Ok(Command::Plan(inputs)) => offline::plan(&inputs),
+        Ok(Command::Plan(inputs, output)) => offline::plan(&inputs, output),
         Ok(Command::Facts) => offline::facts(),
         Ok(Command::Unpack(image)) => offline::unpack(&image),
         Ok(Command::Help) => offline::help(),

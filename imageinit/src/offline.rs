@@ -9,6 +9,7 @@ use std::time::Instant;
 use anyhow::{Context as _, Result, bail};
 use host::linux::source::Sources;
 use host::net::http::Http;
+use host::output::Output;
 use host::{Watch, runner};
 use image::Image;
 use image::sign::PublicKey;
@@ -16,7 +17,7 @@ use image::source::Patience;
 use nii::manifest::Manifest;
 use nii::v1::InstallType;
 use nii::{Finding, Strictness};
-use plan::{Facts, Inputs, Plan, install};
+use plan::{Facts, Inputs, install, summary};
 use uuid::Uuid;
 
 use crate::cli::{PlanInputs, USAGE, UnpackInputs};
@@ -33,7 +34,7 @@ pub fn list() -> Result<()> {
 }
 
 /// `plan`: what the steps would do. Arming and attempt are nil: a real plan has other GUIDs.
-pub fn plan(inputs: &PlanInputs) -> Result<()> {
+pub fn plan(inputs: &PlanInputs, output: Output) -> Result<()> {
     let (nii, warnings) = nii::read(&read(&inputs.nii)?, Strictness::Lenient)
         .with_context(|| format!("reading {}", inputs.nii.display()))?;
     let facts: Facts = serde_json::from_slice(&read(&inputs.facts)?)
@@ -48,27 +49,15 @@ pub fn plan(inputs: &PlanInputs) -> Result<()> {
         InstallType::Package => bail!("a package install is planned by the program `installer`"),
     };
     match plan {
-        Ok(plan) => print(&show(&plan, &warnings)),
+        Ok(plan) => {
+            let summary = summary(&facts, &nii.storage, Uuid::nil());
+            print(&match output {
+                Output::Text => format!("{}{summary}\n{}", lines(&warnings), plan::render(&plan)),
+                Output::Json => json(&serde_json::json!({"summary": summary, "plan": plan}))?,
+            })
+        }
         Err(findings) => bail!("no plan:\n{}", lines(&findings)),
     }
-}
-
-/// A plan for a person: every op with its condition and its reason.
-fn show(plan: &Plan, warnings: &[Finding]) -> String {
-    let mut text = lines(warnings) + &lines(&plan.warnings);
-    for stage in &plan.stages {
-        text += &format!("{}\n", stage.step);
-        for op in &stage.ops {
-            text += &format!("  {op}\n      because {}\n", op.reason);
-            let has = op.guard.has.iter().map(|path| format!("has {path}"));
-            let lacks = op.guard.lacks.iter().map(|path| format!("lacks {path}"));
-            let conditions: Vec<String> = has.chain(lacks).collect();
-            if !conditions.is_empty() {
-                text += &format!("      if the root {}\n", conditions.join(" and "));
-            }
-        }
-    }
-    text
 }
 
 fn lines(findings: &[Finding]) -> String {
@@ -79,6 +68,10 @@ fn read(path: &Path) -> Result<Vec<u8>> {
     fs::read(path).with_context(|| format!("reading {}", path.display()))
 }
 
+fn json(value: &impl serde::Serialize) -> Result<String> {
+    Ok(serde_json::to_string_pretty(value)? + "\n")
+}
+
 fn print(text: &str) -> Result<()> {
     std::io::stdout().write_all(text.as_bytes()).context("writing to standard output")
 }
@@ -86,7 +79,7 @@ fn print(text: &str) -> Result<()> {
 /// `facts`.
 pub fn facts() -> Result<()> {
     let facts = host::linux::facts::read(Path::new("/sys"), Path::new("/proc"), &mut Words)?;
-    print(&(serde_json::to_string_pretty(&facts)? + "\n"))
+    print(&json(&facts)?)
 }
 
 /// `unpack`: an image into an empty directory, for measuring.

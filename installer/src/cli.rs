@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, bail};
+use host::output::Output;
 
 /// What `help` prints.
 pub const USAGE: &str = "\
@@ -17,7 +18,8 @@ installer COMMAND
   report failed --text SENTENCE           the report alone: whoever calls it holds
   kickstart --nii FILE --facts FILE [--template FILE]
                                           the kickstart that would be made
-  plan --nii FILE --facts FILE            every op with its reason; nothing is touched
+  plan --nii FILE --facts FILE [--output json]
+                                          what is lost, kept and made, and every op with its reason; nothing is touched
   facts                                   what is known about this machine, as JSON
   --list                                  the steps
 ";
@@ -49,7 +51,7 @@ pub enum Command {
         template: Option<PathBuf>,
     },
     /// Show a plan.
-    Plan(PlanInputs),
+    Plan(PlanInputs, Output),
     /// Show the facts.
     Facts,
     /// Show the steps.
@@ -116,7 +118,10 @@ fn with_flags(command: &str, flags: &mut BTreeMap<String, String>) -> Result<Com
             let inputs = inputs()?;
             Command::Kickstart { inputs, template: flag("--template").map(PathBuf::from) }
         }
-        "plan" => Command::Plan(inputs()?),
+        "plan" => {
+            let inputs = inputs()?;
+            Command::Plan(inputs, Output::read(flag("--output").as_deref())?)
+        }
         "facts" => Command::Facts,
         "--list" => Command::List,
         "help" | "--help" | "-h" => Command::Help,

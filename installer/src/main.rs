@@ -28,7 +28,7 @@ fn main() -> ExitCode {
         Ok(Command::ReportFailed(reason)) => report::failed(&reason),
         Ok(Command::Heartbeat) => heartbeat::run(),
         Ok(Command::Kickstart { inputs, template }) => offline::kickstart(&inputs, template.as_deref()),
-        Ok(Command::Plan(inputs)) => offline::plan(&inputs),
+        Ok(Command::Plan(inputs, output)) => offline::plan(&inputs, output),
         Ok(Command::Facts) => offline::facts(),
         Ok(Command::List) => offline::list(),
         Ok(Command::Help) => offline::help(),

@@ -6,9 +6,10 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
 use host::Watch;
+use host::output::Output;
 use host::runner;
 use nii::{Finding, Nii, Strictness};
-use plan::{Facts, kickstart, package};
+use plan::{Facts, kickstart, package, summary};
 use uuid::Uuid;
 
 use crate::cli::{PlanInputs, USAGE};
@@ -32,7 +33,7 @@ pub fn all_steps() -> String {
 }
 
 /// `plan`: what the steps would do on the disks and in the root. Arming and attempt are nil: a real plan has other GUIDs.
-pub fn plan(inputs: &PlanInputs) -> Result<()> {
+pub fn plan(inputs: &PlanInputs, output: Output) -> Result<()> {
     let (nii, facts, warnings) = read(inputs)?;
     let (arming, attempt) = (Uuid::nil(), Uuid::nil());
     let made = package::prepare(&package::Inputs { facts: &facts, nii: &nii, arming, attempt, head: None });
@@ -40,7 +41,13 @@ pub fn plan(inputs: &PlanInputs) -> Result<()> {
     let after = package::after(&facts, &made);
     let finish = package::finish(&package::Inputs { facts: &after, nii: &nii, arming, attempt, head: None });
     let finish = finish.map_err(|findings| anyhow::anyhow!("no plan:\n{}", lines(&findings)))?;
-    print(&(lines(&warnings) + &plan::render(&made) + &plan::render(&finish)))
+    let summary = summary(&facts, &nii.storage, arming);
+    print(&match output {
+        Output::Text => {
+            format!("{}{summary}\n{}{}", lines(&warnings), plan::render(&made), plan::render(&finish))
+        }
+        Output::Json => json(&serde_json::json!({"summary": summary, "prepare": made, "finish": finish}))?,
+    })
 }
 
 /// `kickstart`: the text; what is worth a look goes to standard error.
@@ -61,7 +68,7 @@ pub fn kickstart(inputs: &PlanInputs, template: Option<&Path>) -> Result<()> {
 /// `facts`.
 pub fn facts() -> Result<()> {
     let facts = host::linux::facts::read(Path::new("/sys"), Path::new("/proc"), &mut Words)?;
-    print(&(serde_json::to_string_pretty(&facts)? + "\n"))
+    print(&json(&facts)?)
 }
 
 fn read(inputs: &PlanInputs) -> Result<(Nii, Facts, Vec<Finding>)> {
@@ -75,6 +82,10 @@ fn read(inputs: &PlanInputs) -> Result<(Nii, Facts, Vec<Finding>)> {
 
 fn lines(findings: &[Finding]) -> String {
     findings.iter().map(|finding| format!("{finding}\n")).collect()
+}
+
+fn json(value: &impl serde::Serialize) -> Result<String> {
+    Ok(serde_json::to_string_pretty(value)? + "\n")
 }
 
 fn print(text: &str) -> Result<()> {

@@ -236,7 +236,7 @@ fn list(disks: &[&facts::Disk]) -> String {
 }
 
 /// `/dev/sda (931.5 GiB, model X, serial Y, wwn Z)`.
-fn describe(disk: &facts::Disk) -> String {
+pub(crate) fn describe(disk: &facts::Disk) -> String {
     let mut text = format!("{} ({}", disk.path, human(disk.size));
     let named =
         [("vendor", &disk.vendor), ("model", &disk.model), ("serial", &disk.serial), ("wwn", &disk.wwn)];

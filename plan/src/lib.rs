@@ -12,7 +12,7 @@
 //! * [`journal`]: the marks that an install leaves on its disk while it is in progress.
 //! * [`targets()`]: the disks that an install goes to, and what of them it leaves alone.
 //! * [`leftovers()`]: disks that an earlier attempt wrote, and this one would not.
-//! * [`render`]: a plan for people.
+//! * [`summary()`]: what is lost, kept and made, and [`render`]: every op; both for people.
 
 mod bootloader;
 mod configure;
@@ -32,6 +32,7 @@ pub mod package;
 mod preflight;
 pub mod profile;
 mod show;
+mod summary;
 pub mod table;
 mod targets;
 mod units;
@@ -43,4 +44,5 @@ pub use leftovers::leftovers;
 pub use op::{Act, Op};
 pub use profile::profile;
 pub use show::render;
+pub use summary::{DiskSummary, Row, Summary, summary};
 pub use targets::{Target, targets};

@@ -3,9 +3,10 @@
 
 use ::nii::event::Body;
 use anyhow::{Context as _, Result};
+use host::Watch as _;
 use host::settle::{Planned, refused, settle};
 use host::{journal, keep};
-use plan::{Facts, Inputs, Plan, install, leftovers};
+use plan::{Facts, Inputs, Plan, install, leftovers, summary};
 
 use crate::context::Ctx;
 
@@ -34,6 +35,10 @@ pub fn run(ctx: &mut Ctx) -> Result<()> {
         Planned::Refused(findings) => Err(refused(&findings)),
         Planned::Ready(plan) => {
             plan.warnings.iter().for_each(|finding| ctx.tracker.warn(&finding.to_string()));
+            if ctx.disked() {
+                let summary = summary(&settled.facts, &ctx.nii()?.storage, ctx.ids()?.0);
+                summary.to_string().lines().for_each(|line| watch.log(line));
+            }
             ctx.plan = Some(plan);
             Ok(())
         }

@@ -4,10 +4,11 @@
 use ::nii::Finding;
 use ::nii::event::Body;
 use anyhow::{Context as _, Result};
+use host::Watch as _;
 use host::journal;
 use host::net::errands;
 use host::settle::{Planned, refused, settle};
-use plan::{Facts, Plan, kickstart, leftovers, package};
+use plan::{Facts, Plan, kickstart, leftovers, package, summary};
 
 use crate::context::Ctx;
 
@@ -24,15 +25,17 @@ pub fn run(ctx: &mut Ctx) -> Result<()> {
     let sleep = ctx.sleep;
     let settled = settle(ctx, &mut watch, sleep, look, plan)?;
     ctx.reporter.report(Body::Facts { facts: serde_json::to_value(&settled.facts)? });
-    ctx.facts = Some(settled.facts);
     match settled.planned {
         Planned::Done => ctx.committed = true,
         Planned::Refused(findings) => return Err(refused(&findings)),
         Planned::Ready(Ready { plan, kickstart }) => {
             plan.warnings.iter().for_each(|finding| ctx.tracker.warn(&finding.to_string()));
+            let summary = summary(&settled.facts, &ctx.nii()?.storage, ctx.ids()?.0);
+            summary.to_string().lines().for_each(|line| watch.log(line));
             (ctx.plan, ctx.kickstart) = (Some(plan), Some(kickstart));
         }
     }
+    ctx.facts = Some(settled.facts);
     Ok(())
 }
 
