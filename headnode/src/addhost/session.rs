@@ -19,7 +19,9 @@ use super::{Told, Work};
 use crate::addresses::Mac;
 use crate::clock;
 use crate::dhcp::packet::{Kind, Packet};
+use crate::recipe::Recipe;
 use crate::serve;
+use crate::site;
 use crate::store::Watch;
 use crate::store::enrol::{Newcomer, Refused};
 use crate::store::inventory::{Dhcp, Network};
@@ -297,6 +299,11 @@ impl<'a> Session<'a> {
         let Question { candidate, node, .. } = question;
         let Work { store, install, actor, .. } = self.work;
         let replaced = matches!(self.goal, Goal::Replace(_));
+        if replaced && *install {
+            // The name that jobs run under, whatever machine it is.
+            let recipe = Recipe::of(store, store.node(&node.name).await?).await?;
+            site::ask_before_install(&recipe).await?;
+        }
         let outcome = match replaced {
             true => store.replace(&node, &candidate.mac, candidate.uuid, *install, actor).await,
             false => {

@@ -33,6 +33,8 @@ use crate::store::nodes::Node;
 
 /// A node's spool has a mebibyte; JSON and one more event may add a little.
 const BODY_MAX: usize = 2 << 20;
+/// Of the one call that anybody may make.
+const CLAIM_MAX: usize = 16 << 10;
 /// For the calls whose answer is small. Files take as long as they take.
 const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -114,7 +116,7 @@ pub fn plain(app: App) -> Router {
 /// The TLS side.
 pub fn secure(app: App) -> Router {
     Router::new()
-        .route("/api/v1/session", post(session::open))
+        .route("/api/v1/session", post(session::open).layer(DefaultBodyLimit::max(CLAIM_MAX)))
         .route("/api/v1/nii", get(session::nii))
         .route("/api/v1/events", post(session::events))
         .route(&format!("{}/{{digest}}", scripts::PATH), get(package::file))

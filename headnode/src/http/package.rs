@@ -8,7 +8,7 @@ use axum::Json;
 use axum::body::{Bytes, to_bytes};
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{ConnectInfo, Path, Query, Request, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use nii::digest::Digest;
 use nii::session::{ErrorCode, Escrow};
@@ -16,12 +16,13 @@ use nii::v1::SshHostKey;
 use serde::Deserialize;
 
 use super::answers::Refused;
-use super::session::{installing, session_of};
+use super::session::installing;
 use super::{App, peer_text};
 use crate::escrow;
 use crate::logs::{self, LOG_MAX, LOGS_MAX};
 use crate::names::{self, is_name};
 use crate::recipe::Recipe;
+use crate::store::attempts::Session;
 
 /// How long a node waits until others have sent their logs.
 const LOG_WAIT: Duration = Duration::from_secs(10);
@@ -34,10 +35,9 @@ pub async fn refusal() -> impl IntoResponse {
 /// `GET /api/v1/file/<digest>`
 pub async fn file(
     State(app): State<App>,
-    headers: HeaderMap,
+    _: Session,
     Path(digest): Path<String>,
 ) -> Result<Response, Refused> {
-    session_of(&app, &headers).await?;
     let missing = || Refused::new(ErrorCode::NotFound, "there is no such file");
     let digest: Digest = digest.parse().map_err(|_| missing())?;
     match tokio::fs::read(app.dir.script(&digest)).await {
@@ -51,10 +51,9 @@ pub async fn file(
 pub async fn keep_escrow(
     State(app): State<App>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
-    headers: HeaderMap,
+    session: Session,
     request: Result<Json<Escrow>, JsonRejection>,
 ) -> Result<StatusCode, Refused> {
-    let session = session_of(&app, &headers).await?;
     // Not axum's words: they may quote what was sent.
     let Json(Escrow { ssh_host_keys: keys }) =
         request.map_err(|_| Refused::new(ErrorCode::BadRequest, "the body is no JSON of an escrow"))?;
@@ -117,12 +116,10 @@ pub struct LogName {
 /// `POST /api/v1/log?name=NAME`
 pub async fn keep_log(
     State(app): State<App>,
-    headers: HeaderMap,
+    session: Session,
     Query(LogName { name }): Query<LogName>,
     request: Request,
 ) -> Result<StatusCode, Refused> {
-    // Before the body is read.
-    let session = session_of(&app, &headers).await?;
     let bad = |message: String| Refused::new(ErrorCode::BadRequest, message);
     let name = name
         .filter(|name| is_name(name))

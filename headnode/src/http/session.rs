@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 
 use axum::Json;
 use axum::extract::rejection::JsonRejection;
-use axum::extract::{ConnectInfo, Query, State};
+use axum::extract::{ConnectInfo, FromRequestParts, Query, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
 use nii::envelope::{Envelope, NiiPayload, Purpose};
 use nii::event::{Body, EventAnswer, EventBatch};
@@ -136,8 +137,17 @@ fn check_versions(request: &SessionRequest) -> Result<(), Refused> {
     Err(Refused::new(ErrorCode::Version, message))
 }
 
+/// From the header alone: a call without a session is refused before its body is read.
+impl FromRequestParts<App> for Session {
+    type Rejection = Refused;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Refused> {
+        session_of(app, &parts.headers).await
+    }
+}
+
 /// The session that a call shows.
-pub(super) async fn session_of(app: &App, headers: &HeaderMap) -> Result<Session, Refused> {
+async fn session_of(app: &App, headers: &HeaderMap) -> Result<Session, Refused> {
     let bearer =
         headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
     let session = match bearer {
@@ -161,10 +171,9 @@ pub(super) fn installing(session: &Session) -> Result<(), Refused> {
 /// `GET /api/v1/nii`: the secrets go out while the attempt that the session belongs to is under way, not after.
 pub async fn nii(
     State(app): State<App>,
-    headers: HeaderMap,
+    session: Session,
     Query(nonce): Query<Nonce>,
 ) -> Result<Json<Envelope>, Refused> {
-    let session = session_of(&app, &headers).await?;
     let nonce = nonce.checked()?;
     installing(&session)?;
     let escrow = in_escrow(&app, &session).await?;
@@ -195,10 +204,9 @@ async fn in_escrow(app: &App, session: &Session) -> Result<Vec<SshHostKey>, Refu
 /// `POST /api/v1/events`
 pub async fn events(
     State(app): State<App>,
-    headers: HeaderMap,
+    session: Session,
     batch: Result<Json<EventBatch>, JsonRejection>,
 ) -> Result<Json<EventAnswer>, Refused> {
-    let session = session_of(&app, &headers).await?;
     let Json(EventBatch { events }) =
         batch.map_err(|error| Refused::new(ErrorCode::BadRequest, error.body_text()))?;
     if events.iter().any(|event| event.boot_id != session.boot_id) {

@@ -7,9 +7,9 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
+use toml_edit::DocumentMut;
 
 use super::Verb;
-use crate::document;
 use crate::netboot::{INITRD, KERNEL, SEGMENT};
 use crate::recipe::{Catalog, Recipe};
 use crate::state::Settled;
@@ -101,17 +101,29 @@ struct Network {
 }
 
 /// What of a document is told.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 struct Told {
     attributes: BTreeMap<String, String>,
     network: ToldNetwork,
 }
 
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 struct ToldNetwork {
     domain: Option<String>,
+}
+
+impl Told {
+    /// With a node's overrides, as [`crate::document::merge`] would do it to whole documents: of thousands of nodes that takes
+    /// too long.
+    fn with(&self, overrides: &str) -> Result<Self> {
+        let mut told = self.clone();
+        let own = self::told(overrides)?;
+        told.attributes.extend(own.attributes);
+        told.network.domain = own.network.domain.or(told.network.domain);
+        Ok(told)
+    }
 }
 
 /// What happened to `changed`, and all that is there now.
@@ -121,7 +133,8 @@ struct ToldNetwork {
 pub async fn of(store: &Store, verb: Verb, changed: &[nodes::Node]) -> Result<Input> {
     let catalog = Catalog::load(store).await?;
     let (keys, locks) = (store.host_keys().await?, store.locks().await?);
-    let teller = Teller { told: told_by_groups(&catalog)?, keys, locks, catalog };
+    let mut teller =
+        Teller { told: told_by_groups(&catalog)?, keys, locks, catalog, recipes: HashMap::new() };
     let all = store.nodes().await?;
     let mut groups: Vec<Group> = teller.groups();
     let mut members: HashMap<&str, Vec<String>> = HashMap::new();
@@ -158,6 +171,31 @@ struct Teller {
     told: HashMap<String, Told>,
     keys: HashMap<i64, Vec<String>>,
     locks: BTreeMap<i64, String>,
+    /// `None`: there is none.
+    recipes: HashMap<Kind, Option<Recipe>>,
+}
+
+/// Nodes with the same boot, but for their own names and addresses.
+#[derive(PartialEq, Eq, Hash)]
+struct Kind {
+    group: String,
+    network: String,
+    has_address: bool,
+    /// Without the attributes: no boot depends on them.
+    overrides: String,
+}
+
+impl Kind {
+    fn of(node: &nodes::Node) -> Result<Self> {
+        let mut overrides: DocumentMut = node.overrides.parse()?;
+        overrides.remove("attributes");
+        Ok(Self {
+            group: node.group.clone(),
+            network: node.network.clone(),
+            has_address: node.address.is_some(),
+            overrides: overrides.to_string(),
+        })
+    }
 }
 
 impl Teller {
@@ -172,18 +210,15 @@ impl Teller {
         groups
     }
 
-    fn nodes(&self, nodes: &[nodes::Node]) -> Result<Vec<Node>> {
+    fn nodes(&mut self, nodes: &[nodes::Node]) -> Result<Vec<Node>> {
         nodes.iter().map(|node| self.node(node)).collect()
     }
 
-    fn node(&self, node: &nodes::Node) -> Result<Node> {
+    fn node(&mut self, node: &nodes::Node) -> Result<Node> {
         // A node that was removed may have been the last of its group, and the group gone as well.
-        let mut of_it = self.told.get(&node.group).cloned().unwrap_or_default();
-        if !node.overrides.is_empty() {
-            let own = self.catalog.groups.get(&node.group).map_or("", |group| &group.document);
-            of_it = told(&document::merge(own, &node.overrides)?)
-                .with_context(|| format!("reading the document of node {}", node.name))?;
-        }
+        let of_group = self.told.get(&node.group).cloned().unwrap_or_default();
+        let of_it = of_group.with(&node.overrides);
+        let of_it = of_it.with_context(|| format!("reading the document of node {}", node.name))?;
         let of_network = self.catalog.networks.get(&node.network).and_then(|network| network.domain.clone());
         let domain = of_it.network.domain.or(of_network);
         let hostname = node.name.split('.').next().unwrap_or_default().to_owned();
@@ -220,17 +255,26 @@ impl Teller {
     }
 
     /// As [`crate::http`] would answer it. What cannot be booted waits.
-    fn boot(&self, node: &nodes::Node) -> Boot {
+    fn boot(&mut self, node: &nodes::Node) -> Boot {
         match node.state.settled(self.locks.contains_key(&node.id)) {
             Some(Settled::LocalDisk) => return Boot::Local,
             Some(Settled::Wait) => return Boot::Wait,
             None => {}
         }
-        let Ok(recipe) = self.catalog.recipe(node.clone()) else { return Boot::Wait };
-        if !attempts::may_try(node.state, recipe.retries_failed()) {
-            return Boot::Wait;
+        match self.recipe(node) {
+            Some(recipe) if attempts::may_try(node.state, recipe.retries_failed()) => {
+                install(recipe).unwrap_or(Boot::Wait)
+            }
+            _ => Boot::Wait,
         }
-        install(&recipe).unwrap_or(Boot::Wait)
+    }
+
+    /// The recipe of the node's kind, with this node in it: that is made and checked once for all of them.
+    fn recipe(&mut self, node: &nodes::Node) -> Option<&Recipe> {
+        let recipe = self.recipes.entry(Kind::of(node).ok()?);
+        let recipe = recipe.or_insert_with(|| self.catalog.recipe(node.clone()).ok()).as_mut()?;
+        recipe.node = node.clone();
+        Some(recipe)
     }
 }
 
@@ -289,6 +333,22 @@ fn network(network: &inventory::Network) -> Network {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::document;
+
+    #[test]
+    fn overrides_are_merged_as_in_documents() {
+        let group = "[attributes]\na = \"1\"\nb = \"2\"\n[network]\ndomain = \"c.example\"\nmtu = 9000\n";
+        for overrides in [
+            "",
+            "attributes.b = \"3\"\nattributes.c = \"4\"\n",
+            "network = { domain = \"d.example\" }\n",
+            "network.mtu = 1500\n",
+        ] {
+            let ours = told(group).unwrap().with(overrides).unwrap();
+            assert_eq!(ours, told(&document::merge(group, overrides).unwrap()).unwrap(), "{overrides}");
+        }
+        assert!(told(group).unwrap().with("attributes = 1\n").is_err());
+    }
 
     #[test]
     fn a_name_is_there_once() {

@@ -1,9 +1,12 @@
 //! One call of a plugin. It has a process group of its own, a deadline, and a pipe whose other end nobody waits for: it
 //! may hang, crash, leave children behind that keep its output open, or print without end.
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, PipeReader, Read as _};
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus};
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -54,13 +57,25 @@ fn start(plugin: &Plugin, verb: Verb, stdin: File) -> io::Result<(Child, PipeRea
     let mut command = Command::new(&plugin.path);
     command.arg(verb.name()).stdin(stdin).stdout(writer.try_clone()?).stderr(writer);
     command.env_clear().env("PATH", PATH).env("LANG", "C.UTF-8").env(INSIDE, &plugin.name);
-    command.env("HEADNODE", std::env::current_exe()?).current_dir("/").process_group(0);
+    command.env("HEADNODE", program()?).current_dir("/").process_group(0);
     // An orphan would write what it was told after others who know more.
     // SAFETY: between fork and exec only async-signal-safe calls are allowed; prctl(2) is a bare system call.
     unsafe {
         command.pre_exec(|| Ok(set_parent_process_death_signal(Some(Signal::KILL))?));
     }
     Ok((command.spawn()?, reader))
+}
+
+/// This program. An upgrade replaces its file while `serve` runs, and the kernel says so in the link's text (proc(5)): then
+/// the new one is meant, or, if there is none, the one that runs.
+fn program() -> io::Result<PathBuf> {
+    let program = std::env::current_exe()?;
+    let replaced = program.as_os_str().as_bytes().strip_suffix(b" (deleted)").map(OsStr::from_bytes);
+    Ok(match replaced.map(Path::new) {
+        Some(new) if new.exists() => new.to_owned(),
+        Some(_) => format!("/proc/{}/exe", std::process::id()).into(),
+        None => program,
+    })
 }
 
 /// The process, until it is reaped. Its id is its own, and its group's, only so long.

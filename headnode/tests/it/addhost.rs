@@ -3,17 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::process::Stdio;
-use std::time::Duration;
 
 use serde_json::Value;
 
 use crate::head::{DISKED, Head, kill, wait_for};
 use crate::lab::{Addhost, Lab, ip, mac};
 
-const MACHINES: usize = 50;
+pub const MACHINES: usize = 50;
 
 /// A head node on `br0` with the group `compute`.
-fn furnished(dhcp: &str) -> Head {
+pub fn furnished(dhcp: &str) -> Head {
     let head = Head::with_ports(8080, 8443);
     let network = ["--interface", "br0", "--subnet", "10.1.0.0/24", "--address", "10.1.0.1"];
     let more = ["--range", "10.1.0.100-10.1.0.200", "--dhcp", dhcp];
@@ -26,9 +25,9 @@ fn furnished(dhcp: &str) -> Head {
 }
 
 /// MAC → name and address.
-type Nodes = BTreeMap<String, (String, String)>;
+pub type Nodes = BTreeMap<String, (String, String)>;
 
-fn nodes(head: &Head) -> Nodes {
+pub fn nodes(head: &Head) -> Nodes {
     let text = |value: &Value| value.as_str().unwrap().to_owned();
     let list = head.json(&["node", "list"]);
     let node = |node: &Value| (text(&node["mac"]), (text(&node["name"]), text(&node["address"])));
@@ -36,7 +35,7 @@ fn nodes(head: &Head) -> Nodes {
 }
 
 /// What was acknowledged.
-fn added(said: &[String]) -> Nodes {
+pub fn added(said: &[String]) -> Nodes {
     let words = |line: &String| -> Option<(String, (String, String))> {
         let [name, mac, address] = line.strip_prefix("added ")?.split(' ').collect::<Vec<_>>()[..] else {
             return None;
@@ -47,7 +46,7 @@ fn added(said: &[String]) -> Nodes {
 }
 
 /// Every machine once, with the lowest names and addresses, in whatever order.
-fn assert_complete(nodes: &Nodes) {
+pub fn assert_complete(nodes: &Nodes) {
     let macs: BTreeSet<String> = nodes.keys().cloned().collect();
     assert_eq!(macs, (1..=MACHINES).map(mac).collect());
     let names: BTreeSet<&str> = nodes.values().map(|(name, _)| name.as_str()).collect();
@@ -109,81 +108,13 @@ fn changed(heard: &str, verb: &str) -> Vec<String> {
     inputs.flat_map(names).collect()
 }
 
-fn plugin(head: &Head, text: &str) {
+pub fn plugin(head: &Head, text: &str) {
     use std::os::unix::fs::PermissionsExt as _;
     let folder = head.data().join("plugins.d");
     std::fs::create_dir_all(&folder).unwrap();
     let path = folder.join("10-hear");
     std::fs::write(&path, text).unwrap();
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
-}
-
-/// kill -9 at random moments, beside no DHCP server at all: the machines never stop to ask.
-#[test]
-fn addhost_survives_fifty_kills() {
-    let mut lab = Lab::new(MACHINES);
-    let head = furnished("external");
-    (1..=MACHINES).for_each(|machine| lab.switch_on(machine));
-    let (mut kills, mut acknowledged, mut random) = (0, Nodes::new(), Random::new());
-    while kills < 50 {
-        let mut addhost = Addhost::start(&lab, &head, &["--group", "compute", "--batch"]);
-        addhost.wait_for("listening on");
-        // A random number of nodes, then a random moment; or only the moment, where nobody new comes.
-        for _ in 0..random.below(3) {
-            if acknowledged.len() + added(&addhost.said).len() < MACHINES {
-                addhost.wait_for("added ");
-            }
-        }
-        let moment = Duration::from_millis(random.below(60));
-        if let Ok(line) = addhost.lines.recv_timeout(moment) {
-            addhost.said.push(line);
-        }
-        acknowledged.extend(added(&addhost.kill()));
-        kills += 1;
-        let stored = nodes(&head);
-        for (mac, node) in &acknowledged {
-            assert_eq!(stored.get(mac), Some(node), "{mac} was acknowledged, after {kills} kills");
-        }
-        // What was stored and not yet said is no loss.
-        acknowledged = stored;
-        // Never all: who is new is heard at once then, and a kill comes in the middle of something.
-        if acknowledged.len() > MACHINES / 2 {
-            let gone: Vec<String> = acknowledged.values().take(25).map(|(name, _)| name.clone()).collect();
-            let gone: Vec<&str> = gone.iter().map(String::as_str).collect();
-            head.ok(&[&["--yes", "node", "rm"][..], &gone].concat());
-            acknowledged = nodes(&head);
-        }
-    }
-    let left = MACHINES - acknowledged.len();
-    if left > 0 {
-        let count = left.to_string();
-        let addhost = Addhost::start(&lab, &head, &["--group", "compute", "--batch", "--count", &count]);
-        addhost.ended();
-    }
-    assert_complete(&nodes(&head));
-    let log = head.json(&["events", "--limit", "10000"]);
-    let armed = log.as_array().unwrap().iter().filter(|line| line["body"]["to"] == "armed").count();
-    assert!(armed >= MACHINES, "each was armed: {armed}");
-}
-
-/// Random numbers of no quality, other ones in each run; the seed is printed for who wants the same again.
-struct Random(u64);
-
-impl Random {
-    fn new() -> Self {
-        let seed =
-            std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_nanos() as u64 | 1;
-        eprintln!("seed {seed}");
-        Self(seed)
-    }
-
-    /// Xorshift (Marsaglia 2003).
-    fn below(&mut self, limit: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % limit
-    }
 }
 
 #[test]
@@ -298,6 +229,26 @@ fn addhost_replaces_a_machine_and_nothing_else() {
         refused.contains("which is the node n1 already") && refused.contains("--replace n1"),
         "{refused}"
     );
+}
+
+/// Jobs run under the node's name, whatever machine it is.
+#[test]
+fn addhost_asks_the_site_before_it_replaces() {
+    let mut lab = Lab::new(1);
+    let head = furnished("external");
+    let busy = "commands.before_reinstall=[\"sh\", \"-c\", \"echo $0 is busy; exit 1\", \"{node}\"]";
+    head.ok(&["node", "add", "n1", "--group", "compute", "--mac", "52:54:00:bb:00:01", busy]);
+    lab.switch_on(1);
+    let replace = |more: &[&str]| {
+        let args = ["addhost", "--interface", "br0", "--replace", "n1", "--batch"];
+        lab.headnode(&head, &[&args[..], more].concat()).output().unwrap()
+    };
+    let said = replace(&[]);
+    let (status, said) = (said.status, String::from_utf8_lossy(&said.stderr).into_owned());
+    assert!(!status.success() && said.contains("refuses") && said.contains("n1 is busy"), "{said}");
+    assert_eq!(head.json(&["node", "show", "n1"])["mac"], "52:54:00:bb:00:01", "nothing changed");
+    assert!(replace(&["--no-install"]).status.success(), "nothing is installed");
+    assert_eq!(head.json(&["node", "show", "n1"])["mac"], mac(1));
 }
 
 /// A storage server or a BMC that asks for an address must not be installed over.

@@ -1,7 +1,7 @@
-//! A head node of its own for each test, and machines that talk to it.
+//! A head node of its own for each test.
 
 use std::io::BufReader;
-use std::net::{IpAddr, TcpListener};
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
@@ -9,25 +9,18 @@ use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use ed25519_dalek::SigningKey;
-use nii::Nii;
-use nii::envelope::{Envelope, NiiPayload, PublicKey, Purpose};
-use nii::event::{Body, Event, EventAnswer, EventBatch};
-use nii::secret::Secret;
-use nii::session::{ErrorAnswer, ErrorCode, Escrow, SessionAnswer, SessionRequest};
 use nii::trust::Trust;
-use nii::v1::SshHostKey;
-use reqwest::blocking::{Client, Response};
-use serde::de::DeserializeOwned;
+use reqwest::blocking::Response;
 use serde_json::Value;
 use sqlx::ConnectOptions as _;
-use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use tempfile::TempDir;
-use uuid::Uuid;
+
+pub use crate::machine::{Machine, answer_of, plain, token_url};
 
 pub const MAC: &str = "52:54:00:00:00:01";
 pub const HASH: &str = "$6$saltsaltsalt$notahash";
-const DEADLINE: Duration = Duration::from_secs(30);
+pub const DEADLINE: Duration = Duration::from_secs(30);
 
 /// A data folder with a network on loopback, an image, a netboot, the groups `disked`, `retrying` and `diskless`, and the
 /// node `n1`, whose lease is 127.0.0.1.
@@ -252,13 +245,23 @@ impl Head {
 
     /// Changes the store in a way that only time would.
     pub fn sql(&self, sql: &'static str) {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let changed = runtime.block_on(async {
-            let options = SqliteConnectOptions::new().filename(self.data().join("camphor.db"));
-            let mut connection = options.connect().await.unwrap();
-            sqlx::query(sql).execute(&mut connection).await.unwrap().rows_affected()
+        let changed = self.with_store(async |connection| {
+            sqlx::query(sql).execute(connection).await.unwrap().rows_affected()
         });
         assert_ne!(changed, 0, "{sql}");
+    }
+
+    /// How many rows of a table of the store there are.
+    pub fn count(&self, sql: &'static str) -> usize {
+        self.with_store(async |connection| sqlx::query(sql).fetch_all(connection).await.unwrap().len())
+    }
+
+    fn with_store<T>(&self, act: impl AsyncFnOnce(&mut SqliteConnection) -> T) -> T {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let options = SqliteConnectOptions::new().filename(self.data().join("camphor.db"));
+            act(&mut options.connect().await.unwrap()).await
+        })
     }
 
     /// Starts `serve` and waits until it is ready.
@@ -298,6 +301,13 @@ impl Head {
         let mut child = self.serve.take().unwrap();
         kill("-TERM", child.id());
         assert!(child.wait().unwrap().success(), "{}", self.log());
+    }
+
+    /// SIGKILL.
+    pub fn kill(&mut self) {
+        let mut child = self.serve.take().unwrap();
+        child.kill().unwrap();
+        child.wait().unwrap();
     }
 
     pub fn trust(&self) -> Trust {
@@ -348,192 +358,6 @@ fn follow(reader: impl std::io::BufRead + Send + 'static, log: Arc<Mutex<String>
         }
     });
     receiver
-}
-
-/// A machine during one boot.
-pub struct Machine {
-    https: String,
-    client: Client,
-    pub mac: String,
-    pub key: SigningKey,
-    pub boot_id: Uuid,
-    pub session: Option<SessionAnswer>,
-}
-
-impl Machine {
-    /// With the address 127.0.0.1.
-    pub fn new(head: &Head) -> Self {
-        Self::at(head, "127.0.0.1", 1)
-    }
-
-    /// With another address, and an ephemeral key of its own.
-    pub fn at(head: &Head, address: &str, key: u8) -> Self {
-        let client = client(&head.trust().ca_pem, address.parse().unwrap());
-        let key = SigningKey::from_bytes(&[key; 32]);
-        Self {
-            https: head.https.clone(),
-            client,
-            mac: MAC.into(),
-            key,
-            boot_id: Uuid::new_v4(),
-            session: None,
-        }
-    }
-
-    /// The token of the script that the head node has for this machine.
-    pub fn fetch_token(&self, head: &Head) -> String {
-        self.token_at(&token_url(&self.script(head))).unwrap()
-    }
-
-    /// The script that the head node has for this machine, asked for from its own address.
-    pub fn script(&self, head: &Head) -> String {
-        let url = format!("{}/boot/script?mac={}&platform=pcbios&uuid=x", head.http, self.mac);
-        self.client.get(url).send().unwrap().text().unwrap()
-    }
-
-    /// The token at a URL, or the refusal's code.
-    pub fn token_at(&self, url: &str) -> Result<String, ErrorCode> {
-        let answer = self.client.get(url).send().unwrap();
-        if !answer.status().is_success() {
-            return Err(answer_of::<ErrorAnswer>(answer).code);
-        }
-        let cpio = answer.bytes().unwrap();
-        let name = b"camphor/token\0";
-        let at = cpio.windows(name.len()).position(|window| window == name).unwrap() + name.len();
-        let data = &cpio[at.next_multiple_of(4)..][..32];
-        Ok(String::from_utf8(data.to_vec()).unwrap())
-    }
-
-    pub fn request(&self, token: &str) -> SessionRequest {
-        let token = Secret::new(token);
-        let message = SessionRequest::proof_message(&token, &self.mac, self.boot_id);
-        SessionRequest {
-            mac: self.mac.clone(),
-            uuid: None,
-            boot_id: self.boot_id,
-            key: PublicKey::from(&self.key),
-            proof: Purpose::Session.sign(&message, &self.key),
-            protocol: nii::session::PROTOCOL,
-            nii_version: nii::v1::VERSION,
-            release: "test".into(),
-            token,
-        }
-    }
-
-    pub fn post<T: DeserializeOwned>(
-        &self,
-        path: &str,
-        body: &impl serde::Serialize,
-    ) -> Result<T, ErrorCode> {
-        let body = serde_json::to_vec(body).unwrap();
-        let request = self.client.post(format!("{}{path}", self.https)).body(body);
-        checked(self.with_session(request.header("content-type", "application/json")).send().unwrap())
-    }
-
-    /// Status, and body of a call that a session is needed for.
-    pub fn get(&self, path: &str) -> (u16, Vec<u8>) {
-        let answer = self.with_session(self.client.get(format!("{}{path}", self.https))).send().unwrap();
-        (answer.status().as_u16(), answer.bytes().unwrap().to_vec())
-    }
-
-    /// Sends a log; the status.
-    pub fn send_log(&self, query: &str, body: impl Into<reqwest::blocking::Body>) -> u16 {
-        let request = self.client.post(format!("{}/api/v1/log{query}", self.https)).body(body);
-        self.with_session(request).send().unwrap().status().as_u16()
-    }
-
-    /// Puts host keys into escrow; the status.
-    pub fn escrow(&self, keys: &[SshHostKey]) -> u16 {
-        let body = serde_json::to_vec(&Escrow { ssh_host_keys: keys.to_vec() }).unwrap();
-        let request = self.client.post(format!("{}/api/v1/escrow", self.https)).body(body);
-        self.with_session(request.header("content-type", "application/json"))
-            .send()
-            .unwrap()
-            .status()
-            .as_u16()
-    }
-
-    /// The NII itself.
-    pub fn opened_nii(&self, head: &Head) -> Nii {
-        let trust = head.trust();
-        let envelope = self.nii("nonce").unwrap();
-        let payload = envelope.open(Purpose::Nii, &trust.root_keys, trust.time_floor).unwrap();
-        let payload: NiiPayload = serde_json::from_slice(payload).unwrap();
-        nii::read(payload.nii.get().as_bytes(), nii::Strictness::Strict).unwrap().0
-    }
-
-    fn with_session(&self, request: reqwest::blocking::RequestBuilder) -> reqwest::blocking::RequestBuilder {
-        match &self.session {
-            Some(answer) => request.bearer_auth(answer.session.expose()),
-            None => request,
-        }
-    }
-
-    pub fn ask(&self, request: &SessionRequest) -> Result<SessionAnswer, ErrorCode> {
-        self.post("/api/v1/session", request)
-    }
-
-    /// Script, token, session.
-    pub fn begin(&mut self, head: &Head) {
-        let token = self.fetch_token(head);
-        self.session = Some(self.ask(&self.request(&token)).unwrap());
-    }
-
-    pub fn nii(&self, nonce: &str) -> Result<Envelope, ErrorCode> {
-        let request = self.client.get(format!("{}/api/v1/nii?nonce={nonce}", self.https));
-        checked(self.with_session(request).send().unwrap())
-    }
-
-    pub fn event(&self, seq: u64, body: Body) -> Event {
-        Event { boot_id: self.boot_id, seq, mono_ms: 1000 * seq, body }
-    }
-
-    pub fn send(&self, events: Vec<Event>) -> Result<u64, ErrorCode> {
-        self.post::<EventAnswer>("/api/v1/events", &EventBatch { events }).map(|answer| answer.through)
-    }
-
-    /// The report of success.
-    pub fn installed(&self) -> Body {
-        Body::Installed { arming: self.session.as_ref().unwrap().arming, peak_kib: 1, image_bytes: 2 }
-    }
-}
-
-pub fn token_url(script: &str) -> String {
-    let line = script.lines().find(|line| line.contains("--name token")).expect(script);
-    line.split_whitespace().find(|word| word.starts_with("http")).unwrap().to_owned()
-}
-
-fn checked<T: DeserializeOwned>(answer: Response) -> Result<T, ErrorCode> {
-    match answer.status().is_success() {
-        true => Ok(answer_of(answer)),
-        false => Err(answer_of::<ErrorAnswer>(answer).code),
-    }
-}
-
-pub fn answer_of<T: DeserializeOwned>(answer: Response) -> T {
-    let bytes = answer.bytes().unwrap();
-    serde_json::from_slice(&bytes)
-        .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&bytes)))
-}
-
-/// A client for the plain side. Even so it wants to know who would do TLS.
-pub fn plain() -> Client {
-    // Another test may have been first.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    Client::builder().timeout(DEADLINE).build().unwrap()
-}
-
-/// A client that believes the cluster's authority only.
-fn client(ca_pem: &str, address: IpAddr) -> Client {
-    use rustls::pki_types::{CertificateDer, pem::PemObject as _};
-    let mut roots = rustls::RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_slice(ca_pem.as_bytes()).unwrap()).unwrap();
-    let tls = rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Client::builder().tls_backend_preconfigured(tls).local_address(address).timeout(DEADLINE).build().unwrap()
 }
 
 /// Waits until `true`, at most half a minute.

@@ -152,6 +152,28 @@ fn a_plugin_may_use_the_command() {
     assert!(head.ok(&["node", "show", "n2"]).contains("seen"));
 }
 
+#[test]
+fn an_upgraded_program_is_found_by_plugins() {
+    let mut head = Head::new();
+    let (program, new, told) = (head.path("headnode"), head.path("new"), head.path("told"));
+    fs::copy(env!("CARGO_BIN_EXE_headnode"), &program).unwrap();
+    fs::copy(env!("CARGO_BIN_EXE_headnode"), &new).unwrap();
+    let note = format!("test $1 = updated && \"$HEADNODE\" --version && echo $HEADNODE > {}", told.display());
+    plugin(&head, "10-note", &note);
+    let mut serve = Command::new(&program);
+    serve.arg("serve").arg("--data-dir").arg(head.data());
+    head.serve_by(serve);
+    let noted = |expected: &str| fs::read_to_string(&told).is_ok_and(|told| told.trim() == expected);
+    wait_for("the first call", || noted(program.to_str().unwrap()));
+    fs::remove_file(&told).unwrap();
+    fs::rename(&new, &program).unwrap();
+    head.ok(&["boot", "install", "n1"]);
+    wait_for("a call after the upgrade", || noted(program.to_str().unwrap()));
+    fs::remove_file(&program).unwrap();
+    head.ok(&["boot", "local", "n1"]);
+    wait_for("a call without the program's file", || noted(&format!("/proc/{}/exe", head.pid())));
+}
+
 /// Some nodes, groups and a host, with attributes and host keys; the shipped plugins write into a scratch folder.
 fn cluster() -> Head {
     let head = Head::new();

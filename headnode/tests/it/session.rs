@@ -6,6 +6,7 @@ use nii::session::{ErrorCode, TimePayload};
 use nii::{Strictness, read};
 
 use crate::head::{HASH, Head, MAC, Machine, answer_of, plain, token_url};
+use crate::machine::trusting;
 
 fn armed() -> Head {
     let mut head = Head::new();
@@ -214,4 +215,35 @@ fn time_is_signed_for_a_nonce() {
     }
     let foreign = plain().get(format!("{}/api/v1/time?nonce=a", head.http));
     assert_eq!(foreign.header("host", "10.9.9.9:8080").send().unwrap().status(), 400);
+}
+
+/// The status line that a call gets whose body never comes.
+fn answered_without_body(head: &Head, path: &str) -> String {
+    use std::io::{BufRead as _, BufReader, Write as _};
+    let address = head.https.strip_prefix("https://").unwrap();
+    let socket = std::net::TcpStream::connect(address).unwrap();
+    socket.set_read_timeout(Some(std::time::Duration::from_secs(20))).unwrap();
+    let tls = std::sync::Arc::new(trusting(&head.trust().ca_pem));
+    let server = rustls::ClientConnection::new(tls, "127.0.0.1".try_into().unwrap()).unwrap();
+    let mut stream = rustls::StreamOwned::new(server, socket);
+    let head = "host: 127.0.0.1\r\nauthorization: Bearer 0\r\ncontent-type: application/json\r\n";
+    write!(stream, "POST {path} HTTP/1.1\r\n{head}content-length: 2000000\r\n\r\n").unwrap();
+    let mut line = String::new();
+    BufReader::new(stream).read_line(&mut line).unwrap();
+    line
+}
+
+#[test]
+fn nobody_without_a_session_sends_much() {
+    let head = armed();
+    for path in ["/api/v1/events", "/api/v1/escrow", "/api/v1/log?name=x"] {
+        let line = answered_without_body(&head, path);
+        assert!(line.starts_with("HTTP/1.1 401 "), "{path}: {line}");
+    }
+    let machine = Machine::new(&head);
+    let mut long = machine.request(&machine.fetch_token(&head));
+    long.release = "x".repeat(20_000);
+    assert_eq!(machine.ask(&long).unwrap_err(), ErrorCode::BadRequest);
+    long.release.truncate(2_000);
+    machine.ask(&long).unwrap();
 }

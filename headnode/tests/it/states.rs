@@ -117,6 +117,12 @@ fn several_nodes_are_asked_about() {
     let (done, said) = on_a_terminal(&head, "--yes boot rescue @all", "");
     assert!(done && head.state("n2") == "rescue", "{said}");
     assert!(on_a_terminal(&head, "boot install n1", "").0, "one is what was typed");
+    for typed in ["n\n", "\n", ""] {
+        let (done, said) = on_a_terminal(&head, "node rm n1", typed);
+        assert!(!done && said.contains("n1: 1 go") && said.contains("Remove them?"), "{said}");
+    }
+    assert!(on_a_terminal(&head, "node rm n1", "y\n").0);
+    assert!(head.refused(&["node", "show", "n1"]).contains("there is no node `n1`"));
 }
 
 #[test]
