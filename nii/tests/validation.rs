@@ -290,3 +290,33 @@ fn no_json_and_newer_versions() {
         other => panic!("{other:?}"),
     }
 }
+
+/// An image and its loader write to these, or what the image has there would be hidden.
+#[test]
+fn what_cannot_be_kept_beside_an_image() {
+    let document = |mount: &str| {
+        let mut document = with(&[("/storage/disks/1/partitions/0/preserve", json!(true))]);
+        let list = document["storage"]["filesystems"].as_array_mut().unwrap();
+        list.retain(|filesystem| filesystem["device"] != "scratch");
+        list.push(json!({"device": "scratch", "format": "xfs", "mount": mount, "preserve": true}));
+        document
+    };
+    for fine in ["/data", "/var/lib/docker", "/home/old", "/usrlocal"] {
+        assert_eq!(findings(&document(fine)), [], "{fine}");
+    }
+    for full in ["/var", "/usr", "/usr/local", "/etc/site", "/boot/other"] {
+        let findings = findings(&document(full));
+        assert_eq!(findings.len(), 1, "{full}: {findings:?}");
+        assert!(
+            findings[0].path.ends_with("].mount") && findings[0].message.contains("hide"),
+            "{findings:?}"
+        );
+    }
+    for kind in ["esp", "bios-boot", "xbootldr", "root"] {
+        let mut document = document("/data");
+        document["storage"]["disks"][1]["partitions"][0]["type"] = json!(kind);
+        let findings = findings(&document);
+        let wrong = |finding: &Finding| finding.path == "storage.disks[1].partitions[0].preserve";
+        assert!(findings.iter().any(wrong), "{kind}: {findings:?}");
+    }
+}

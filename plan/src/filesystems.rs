@@ -5,6 +5,7 @@ use nii::v1::{After, Filesystem, Format, PartitionType};
 use uuid::Uuid;
 
 use crate::disks::Planned;
+use crate::facts::Content;
 use crate::ids::{self, Kind, filesystem_text};
 use crate::install::Inputs;
 use crate::mkfs;
@@ -21,12 +22,16 @@ pub(crate) struct Placed<'a> {
     pub kind: PartitionType,
     pub bytes: u64,
     pub uuid: Uuid,
+    /// What is there now.
+    pub found: Option<&'a Content>,
 }
 
 impl Placed<'_> {
     /// As fstab and `root=` name it.
     pub fn source(&self) -> String {
-        format!("UUID={}", filesystem_text(self.wanted.format, self.uuid))
+        let made = || filesystem_text(self.wanted.format, self.uuid);
+        let kept = self.found.filter(|_| self.wanted.preserve).and_then(|content| content.uuid.clone());
+        format!("UUID={}", kept.unwrap_or_else(made))
     }
 
     fn mount(&self) -> Option<&str> {
@@ -64,7 +69,9 @@ pub(crate) fn place<'a>(inputs: &Inputs<'a>, disks: &[Planned<'a>]) -> Vec<Place
         let (partition, bytes) = disks.iter().find_map(|disk| disk.partition(&wanted.device))?;
         let (_, entry) = storage.partition(&wanted.device)?;
         let uuid = ids::of(inputs.arming, Kind::Filesystem, &wanted.device);
-        Some(Placed { wanted, index, partition, kind: entry.kind, bytes, uuid })
+        let disk = inputs.facts.disks.iter().find(|disk| disk.path == partition.disk)?;
+        let found = disk.contents.iter().find(|content| content.partition == Some(partition.number));
+        Some(Placed { wanted, index, partition, kind: entry.kind, bytes, uuid, found })
     };
     let mut placed: Vec<Placed<'_>> = storage.filesystems.iter().enumerate().filter_map(one).collect();
     placed.sort_by_key(|placed| {
@@ -78,9 +85,11 @@ fn depth(path: &str) -> usize {
     path.split('/').filter(|part| !part.is_empty()).count()
 }
 
-/// The ops that make them and mount them.
+/// The ops that make them and mount them. What is kept is not touched, and not mounted either: not even the times of its
+/// superblock change.
 pub(crate) fn ops(inputs: &Inputs<'_>, placed: &[Placed<'_>]) -> Vec<Op> {
-    let mkfs = placed.iter().map(|placed| {
+    let made = || placed.iter().filter(|placed| !placed.wanted.preserve);
+    let mkfs = made().map(|placed| {
         let wanted = placed.wanted;
         let version = mkfs::tool(wanted.format)
             .and_then(|tool| inputs.facts.tool_versions.get(tool))
@@ -97,7 +106,7 @@ pub(crate) fn ops(inputs: &Inputs<'_>, placed: &[Placed<'_>]) -> Vec<Op> {
         };
         Op::new(act, format!("partition `{}` is to hold {what}", wanted.device))
     });
-    let mounts = placed.iter().filter_map(|placed| {
+    let mounts = made().filter_map(|placed| {
         let path = placed.mount()?.to_owned();
         let reason = format!("{path} of the new system is partition `{}`", placed.wanted.device);
         let (partition, format) = (placed.partition.clone(), placed.wanted.format);
@@ -107,6 +116,17 @@ pub(crate) fn ops(inputs: &Inputs<'_>, placed: &[Placed<'_>]) -> Vec<Op> {
         Some(Op::new(Act::Mount { partition, format, path, options }, reason))
     });
     mkfs.chain(mounts).collect()
+}
+
+/// The mount points of what is kept, which nothing was mounted on.
+pub(crate) fn mount_points(placed: &[Placed<'_>]) -> Vec<Op> {
+    let kept = placed.iter().filter(|placed| placed.wanted.preserve);
+    let op = |placed: &Placed<'_>| {
+        let path = placed.mount()?.trim_start_matches('/').to_owned();
+        let reason = format!("kept partition `{}` is mounted there", placed.wanted.device);
+        Some(Op::new(Act::Mkdir { path, mode: 0o755 }, reason))
+    };
+    kept.filter_map(op).collect()
 }
 
 /// fstab(5), by UUID.
@@ -134,9 +154,28 @@ pub(crate) fn fstab(placed: &[Placed<'_>]) -> String {
 /// What a node with these file systems cannot do.
 pub(crate) fn check(inputs: &Inputs<'_>, placed: &[Placed<'_>], out: &mut Vec<Finding>) {
     for placed in placed {
-        one(inputs, placed, out);
+        match placed.wanted.preserve {
+            true => is_there(placed, out),
+            false => one(inputs, placed, out),
+        }
     }
     image_fits(inputs, placed, out);
+}
+
+/// What is to be kept must be what the NII says: fstab names its UUID.
+fn is_there(placed: &Placed<'_>, out: &mut Vec<Finding>) {
+    let Filesystem { device, format, .. } = placed.wanted;
+    let found = match placed.found {
+        Some(content) if content.kind == format.name() && content.uuid.is_some() => return,
+        Some(content) => content.kind.as_str(),
+        None => "nothing that is known",
+    };
+    let message = format!(
+        "partition `{device}` of {} is to be kept with its {}, and holds {found}",
+        placed.partition.disk,
+        format.name()
+    );
+    out.push(Finding::error(format!("storage.filesystems[{}].preserve", placed.index), message));
 }
 
 fn one(inputs: &Inputs<'_>, placed: &Placed<'_>, out: &mut Vec<Finding>) {
@@ -170,7 +209,11 @@ fn image_fits(inputs: &Inputs<'_>, placed: &[Placed<'_>], out: &mut Vec<Finding>
     let needs = inputs.manifest.ram_bytes + inputs.manifest.ram_bytes / 8 + 64 * MIB;
     let unix: Vec<_> = placed
         .iter()
-        .filter(|p| p.mount().is_some() && [Format::Ext4, Format::Xfs].contains(&p.wanted.format))
+        .filter(|p| {
+            !p.wanted.preserve
+                && p.mount().is_some()
+                && [Format::Ext4, Format::Xfs].contains(&p.wanted.format)
+        })
         .collect();
     let has = unix.iter().map(|placed| placed.bytes).sum::<u64>();
     let Some(root) = unix.iter().find(|placed| placed.mount() == Some("/")) else { return };

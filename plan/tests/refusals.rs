@@ -339,3 +339,59 @@ fn all_at_once() {
     paths.dedup();
     assert_eq!(paths, ["image", "install", SELECT, "storage"]);
 }
+
+/// An NII that keeps the partition `data`, and a disk that has it.
+fn keeping(kind: &str) -> Case {
+    let mut case = bios();
+    let storage = &mut case.nii["storage"];
+    storage["disks"][0]["partitions"]
+        .as_array_mut()
+        .unwrap()
+        .push(json!({"label": "data", "preserve": true}));
+    let kept = json!({"device": "data", "format": "xfs", "mount": "/data", "preserve": true});
+    storage["filesystems"].as_array_mut().unwrap().push(kept);
+    let entry = plan::facts::TableEntry {
+        number: 6,
+        kind: uuid::Uuid::from_u128(1),
+        guid: uuid::Uuid::from_u128(2),
+        first: 8_388_608,
+        last: 12_582_911,
+        label: "data".into(),
+    };
+    case.facts.disks[0].table =
+        Some(plan::facts::Table { guid: uuid::Uuid::from_u128(3), partitions: vec![entry] });
+    case.facts.disks[0].contents = vec![plan::facts::Content {
+        partition: Some(6),
+        kind: kind.into(),
+        label: None,
+        uuid: Some("old-uuid".into()),
+        size: 2 * GIB,
+        used: None,
+    }];
+    case
+}
+
+#[test]
+fn what_is_kept_is_not_touched_and_is_in_fstab() {
+    let plan = keeping("xfs").disked().unwrap();
+    let touches = |act: &plan::Act| match act {
+        plan::Act::Mkfs { partition, .. } | plan::Act::Mount { partition, .. } => partition.number == 6,
+        _ => false,
+    };
+    assert!(!plan.stages.iter().flat_map(|stage| &stage.ops).any(|op| touches(&op.act)));
+    let plan::Act::WriteTable { table, keep, .. } = &plan.ops("partition")[0].act else { panic!() };
+    assert_eq!(keep, &[6]);
+    assert!(table.partitions.iter().any(|entry| entry.number == 6 && entry.first == 8_388_608));
+    let text = support::dump(&plan);
+    assert!(text.contains("\nUUID=old-uuid /data xfs defaults 0 0\n"), "{text}");
+    assert!(text.contains("make directory data (mode 0755)"), "{text}");
+}
+
+#[test]
+fn what_is_kept_must_be_what_the_nii_says() {
+    let path = "storage.filesystems[2].preserve";
+    refused(keeping("ext4").disked(), path, &["`data` of /dev/vda", "kept with its xfs", "holds ext4"]);
+    let mut nothing = keeping("xfs");
+    nothing.facts.disks[0].contents.clear();
+    refused(nothing.disked(), path, &["holds nothing that is known"]);
+}

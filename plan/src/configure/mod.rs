@@ -12,7 +12,7 @@ pub(crate) mod selinux;
 use nii::Finding;
 use nii::v1::After;
 
-use crate::filesystems::{Placed, fstab};
+use crate::filesystems::{Placed, fstab, mount_points};
 use crate::ids::{self, Kind};
 use crate::install::Inputs;
 use crate::network::{Found, find};
@@ -81,6 +81,7 @@ pub(crate) fn ops(context: &Context<'_>, out: &mut Vec<Finding>) -> Vec<Op> {
     ops.push(Op::new(Act::MountKernelFs, "programs of the image need /dev, /proc and /sys"));
     ops.extend(identity::ops(context));
     ops.push(file("etc/fstab", fstab(context.placed), "the node's own file systems, by UUID"));
+    ops.extend(mount_points(context.placed));
     ops.extend(network::ops(context));
     ops.extend(accounts::ops(context.inputs.nii, out));
     if context.is_disked() {

@@ -81,7 +81,36 @@ fn image(nii: &Nii, out: Out<'_>) {
             }
         }
     }
-    kept(nii).into_iter().for_each(|path| out.push(Finding::error(path, LATER)));
+    if nii.install.kind == InstallType::Disked {
+        kept_beside_an_image(nii, out);
+    }
+}
+
+/// What an image and its boot loader write to cannot be kept; and what the image has there would be hidden.
+fn kept_beside_an_image(nii: &Nii, out: Out<'_>) {
+    const FULL: [&str; 12] =
+        ["/bin", "/boot", "/dev", "/efi", "/etc", "/lib", "/lib64", "/proc", "/run", "/sbin", "/sys", "/usr"];
+    for (i, disk) in nii.storage.disks.iter().enumerate() {
+        for (j, partition) in disk.partitions.iter().enumerate().filter(|(_, partition)| partition.preserve) {
+            let written =
+                [PartitionType::Esp, PartitionType::BiosBoot, PartitionType::Xbootldr, PartitionType::Root];
+            if written.contains(&partition.kind) {
+                let message = "cannot be kept in an install from an image: the new system is written to it";
+                out.push(Finding::error(format!("storage.disks[{i}].partitions[{j}].preserve"), message));
+            }
+        }
+    }
+    for (i, filesystem) in nii.storage.filesystems.iter().enumerate().filter(|(_, f)| f.preserve) {
+        let Some(mount) = filesystem.mount.as_deref() else { continue };
+        let below = |folder: &str| {
+            mount.strip_prefix(folder).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        if mount == "/var" || FULL.iter().any(|folder| below(folder)) {
+            let message =
+                format!("the image has its own files at `{mount}`, which a kept file system would hide");
+            out.push(Finding::error(format!("storage.filesystems[{i}].mount"), message));
+        }
+    }
 }
 
 /// The paths of every `preserve` that is set.
