@@ -18,7 +18,7 @@ impl DataDir {
     /// # Errors
     /// When it cannot be made or is not ours.
     pub fn create(path: &Path) -> Result<Self> {
-        for folder in ["keys", "images", "boot", "scripts", "logs", "run"] {
+        for folder in ["keys", "images", "boot", "os", "scripts", "logs", "run"] {
             let folder = path.join(folder);
             fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;
         }
@@ -63,6 +63,11 @@ impl DataDir {
     /// A kernel or an initrd.
     pub fn boot_file(&self, digest: &Digest, name: &str) -> PathBuf {
         self.boot_files().join(digest.to_string()).join(name)
+    }
+
+    /// The folder of all trees that package installs come from.
+    pub fn trees(&self) -> PathBuf {
+        self.0.join("os")
     }
 
     /// A version of a script or a template.

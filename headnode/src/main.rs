@@ -30,6 +30,7 @@ mod log;
 mod logs;
 mod names;
 mod netboot;
+mod os;
 mod output;
 mod plugins;
 mod ranges;

@@ -18,7 +18,7 @@ pub const INITRD: &str = "initrd.img";
 pub const SEGMENT: &str = "segment.img";
 
 /// How long files that a netboot no longer means stay: a node that has its boot script may still fetch them.
-const GRACE: Duration = Duration::from_secs(3600);
+pub const GRACE: Duration = Duration::from_secs(3600);
 
 /// Copies `source` into the data folder as `name`. Behind one that another archive follows (all but the kernel) come zeros.
 ///

@@ -3,9 +3,10 @@
 //! it is made of, and says what it does not do. It proves our side of the contract; stock anaconda itself does not run
 //! here.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 
 use crate::head::{Head, prepared};
 use crate::net::HEAD;
@@ -16,6 +17,9 @@ use crate::{artefacts, cache, paths};
 
 /// The name of the netboot set of the stock side.
 pub const NETBOOT: &str = "stock";
+
+/// The name of the os of the stock side.
+pub const OS: &str = "rocky10";
 
 /// What stage2 and the initrd are made of, beyond mmdebstrap's `apt` variant.
 const PACKAGES: &[&str] = &[
@@ -90,7 +94,65 @@ impl Stock {
         }
         head.cli(words).map(drop)
     }
+
+    /// Gives `head` all of it as the os [`OS`], by the ISO of a DVD. Of its one repository it has the metadata only: the
+    /// stand-in's packages are a tarball.
+    ///
+    /// # Errors
+    /// When xorriso or createrepo_c fails, or `headnode` refuses.
+    pub fn import(&self, head: &Head<'_>, scenario: &Scenario) -> Result<()> {
+        let (repository, iso) = (scenario.scratch().join("BaseOS"), scenario.scratch().join("dvd.iso"));
+        let treeinfo = scenario.scratch().join("treeinfo");
+        fs::create_dir(&repository).with_context(|| format!("making {}", repository.display()))?;
+        output(cmd("createrepo_c", ["--quiet"]).arg(&repository))?;
+        fs::write(&treeinfo, TREEINFO).with_context(|| format!("writing {}", treeinfo.display()))?;
+        let parts = [
+            ("", &self.tree),
+            (".treeinfo", &treeinfo),
+            ("BaseOS", &repository),
+            ("images/pxeboot/vmlinuz", &self.kernel),
+            ("images/pxeboot/initrd.img", &self.initrd),
+        ];
+        let mut command =
+            cmd("xorriso", ["-as", "mkisofs", "-quiet", "-R", "-V", "Rocky-10-0-x86_64-dvd", "-o"]);
+        command.arg(&iso).arg("-graft-points");
+        command.args(parts.map(|(place, part)| format!("/{place}={}", part.display())));
+        output(&mut command)?;
+        let (segment, iso) = (segment(scenario, &[])?, iso.to_string_lossy().into_owned());
+        head.cli(["os", "import", OS, &iso, "--segment", &segment.to_string_lossy()]).map(drop)
+    }
 }
+
+/// As on a DVD, as far as it counts.
+const TREEINFO: &str = "[header]
+type = productmd.treeinfo
+version = 1.2
+
+[release]
+name = Rocky Linux
+short = Rocky
+version = 10.0
+
+[tree]
+arch = x86_64
+platforms = x86_64,xen
+variants = BaseOS
+
+[images-x86_64]
+initrd = images/pxeboot/initrd.img
+kernel = images/pxeboot/vmlinuz
+
+[stage2]
+mainimage = images/install.img
+
+[variant-BaseOS]
+id = BaseOS
+name = BaseOS
+packages = BaseOS/Packages
+repository = BaseOS
+type = variant
+uid = BaseOS
+";
 
 /// Our segment for a stock initrd, made with these further `options`.
 ///

@@ -78,6 +78,11 @@ const TOOLS: &[Tool] = &[
     tool("ansible-inventory", "ansible-core", "ansible-core"),
     tool("grub-script-check", "grub-common", "grub2-tools"),
     tool("ssh-keygen", "openssh-client", "openssh"),
+    // a distribution's DVD and its repositories, and what reads them
+    tool("xorriso", "xorriso", "xorriso"),
+    tool("createrepo_c", "createrepo-c", "createrepo_c"),
+    tool("rpmbuild", "rpm", "rpm-build"),
+    tool("dnf", "dnf", "dnf"),
     // pykickstart, in a Python environment of its own
     tool("python3", "python3", "python3"),
     tool("/usr/share/python-wheels", "python3-venv", "python3"),

@@ -1,4 +1,4 @@
-//! Commands about what nodes are made of: networks, images, netboots, scripts.
+//! Commands about what nodes are made of: networks, images, netboots, distributions, scripts.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
@@ -107,6 +107,36 @@ pub enum Netboot {
     /// Forgets one
     Rm {
         /// The netboot
+        name: String,
+    },
+}
+
+/// `os …`
+#[derive(Debug, Subcommand)]
+pub enum Os {
+    /// Takes over a DVD's or a mirror's tree: copies it, serves it, and makes a netboot of its kernel and initrd
+    Import {
+        /// What to call it
+        name: String,
+        /// An ISO, or the folder of a tree
+        source: PathBuf,
+        /// Camphor's segment (initrd-builder append makes it); by default that of the netboot of this name
+        #[arg(long)]
+        segment: Option<PathBuf>,
+        /// Serve the folder where it is, without a copy
+        #[arg(long)]
+        link: bool,
+    },
+    /// Lists them
+    List,
+    /// Shows one, its repositories and their URLs
+    Show {
+        /// The os
+        name: String,
+    },
+    /// Forgets one, with its tree and its netboot
+    Rm {
+        /// The os
         name: String,
     },
 }

@@ -1,7 +1,7 @@
 //! The command line (docs/headnode.md says what each command does).
 //!
 //! * [`addhost`]: machines that become nodes.
-//! * [`inventory`]: what nodes are made of: networks, images, netboots, scripts.
+//! * [`inventory`]: what nodes are made of: networks, images, netboots, distributions, scripts.
 //! * [`nodes`]: groups, nodes, and what they boot.
 //! * [`plugins`]: who is told of them.
 
@@ -17,7 +17,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use addhost::{Addhost, Host};
-pub use inventory::{Image, Netboot, Network, NetworkAdd, Script};
+pub use inventory::{Image, Netboot, Network, NetworkAdd, Os, Script};
 pub use nodes::{Assignment, Attribute, Boot, Escrow, Group, Node, NodeSet, Pace};
 pub use plugins::{Plugin, Render};
 pub use site::ImportSite;
@@ -76,6 +76,9 @@ pub enum Command {
     /// Kernels and initrds that nodes boot
     #[command(subcommand)]
     Netboot(Netboot),
+    /// Distributions that package installs come from
+    #[command(subcommand)]
+    Os(Os),
     /// Scripts and kickstart templates for package installs
     #[command(subcommand)]
     Script(Script),

@@ -66,7 +66,7 @@ async fn list(context: &Context, of: &str, is_group: bool) -> Result<()> {
     }
     let mut list = List::new(&["of", "name", "text"]);
     for (name, group, overrides) in texts {
-        for value in document::effective(&group, &overrides)? {
+        for value in document::effective(&group, &overrides, |_| None)? {
             if let Some(key) = value.key.strip_prefix("attributes.")
                 && let Some(text) = value.value.as_str()
             {

@@ -13,6 +13,7 @@ use crate::addresses::{Mac, machine_id};
 use crate::document::{self, Source};
 use crate::log;
 use crate::netboot::{INITRD, KERNEL, SEGMENT};
+use crate::os::versions;
 use crate::output;
 use crate::plugins::Verb;
 use crate::ranges;
@@ -156,6 +157,8 @@ async fn check(store: &Store) -> Result<()> {
     names("network", catalog.networks.keys().collect())?;
     names("image", catalog.images.keys().collect())?;
     names("netboot", catalog.netboots.keys().collect())?;
+    names("os", catalog.oses.keys().collect())?;
+    names("os's version", catalog.oses.values().map(|os| &os.version).collect())?;
     names("script", catalog.scripts.keys().collect())?;
     names("group", catalog.groups.keys().collect())?;
     catalog.networks.values().try_for_each(network::check)?;
@@ -209,6 +212,12 @@ async fn tell_missing(context: &Context) -> Result<()> {
             if !context.dir.boot_file(&digest, file).exists() {
                 missing.push(format!("netboot {name}: copy boot/{digest} here, or add it again"));
             }
+        }
+    }
+    for (name, os) in &catalog.oses {
+        let folder = versions::folder_name(name, &os.version);
+        if !context.dir.trees().join(&folder).exists() {
+            missing.push(format!("os {name}: copy os/{folder} here, or import it again"));
         }
     }
     missing.iter().for_each(|line| log::line(format_args!("{line}")));

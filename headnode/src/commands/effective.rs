@@ -28,6 +28,7 @@ pub(super) fn print(
     for Effective { key, value, layer } in values {
         let from = match layer {
             Layer::Default => "default".to_owned(),
+            Layer::Os(os) => format!("os {os}"),
             Layer::Group => format!("group {group}"),
             Layer::Node => "node".to_owned(),
         };

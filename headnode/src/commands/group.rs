@@ -31,8 +31,13 @@ pub(super) async fn run(context: &Context, command: Command) -> Result<()> {
         Command::Edit { name } => edit(context, &name).await,
         Command::List => list(context).await,
         Command::Show { name, effective: true, .. } => {
-            let group = context.store.group(&name).await?;
-            effective::print(context, &document::effective(&group.document, "")?, &group.name, &[])
+            let catalog = Catalog::load(&context.store).await?;
+            let group = catalog.group(&name)?;
+            // Its nodes' networks may be several; the first is as good as any to show.
+            let network = catalog.networks.values().next();
+            let defaults = |os: &str| catalog.defaults(os, network?);
+            let values = document::effective(&group.document, "", defaults)?;
+            effective::print(context, &values, &group.name, &[])
         }
         Command::Show { name, secrets, .. } => show(context, &name, secrets).await,
         Command::Rm { name } => {
@@ -138,20 +143,21 @@ pub(super) fn check(catalog: &Catalog, group: &str, source: Source<'_>) -> Resul
 
 async fn list(context: &Context) -> Result<()> {
     let nodes = context.store.nodes().await?;
-    let mut list = List::new(&["name", "install", "image", "netboot", "nodes", "changed"]);
+    let mut list = List::new(&["name", "install", "image", "os", "netboot", "nodes", "changed"]);
     for group in context.store.groups().await? {
         let document = Source { name: &group.name, text: &group.document }.read()?;
         let kind = serde_json::to_value(document.install.kind)?;
         let image = document.image.map(|image| image.name);
+        let (os, netboot) = (document.os.clone(), document.netboot.or(document.os));
         let members = nodes.iter().filter(|node| node.group == group.name).count();
         let changed = clock::text(group.changed_at);
         let json = json!({
-            "name": group.name, "install": kind, "image": image, "netboot": document.netboot, "nodes": members,
+            "name": group.name, "install": kind, "image": image, "os": os, "netboot": netboot, "nodes": members,
             "changed_at": changed,
         });
         let kind = kind.as_str().unwrap_or_default().to_owned();
-        let row =
-            vec![group.name, kind, or_dash(image), or_dash(document.netboot), members.to_string(), changed];
+        let names = [image, os, netboot].map(or_dash);
+        let row = [vec![group.name, kind], names.into(), vec![members.to_string(), changed]].concat();
         list.push(row, json);
     }
     list.print(context.output)

@@ -15,6 +15,7 @@ mod manual;
 mod netboot;
 mod network;
 mod node;
+mod os;
 mod password;
 mod plugin;
 mod power;
@@ -79,6 +80,7 @@ pub async fn run(cli: Cli) -> Result<()> {
         Command::Network(command) => network::run(&context, command).await,
         Command::Image(command) => image::run(&context, command).await,
         Command::Netboot(command) => netboot::run(&context, command).await,
+        Command::Os(command) => os::run(&context, command).await,
         Command::Script(command) => script::run(&context, command).await,
         Command::Escrow(command) => escrow::run(&context, command).await,
         Command::Logs { node, log, attempt } => {

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use nii::digest::Digest;
 use serde_json::json;
 
@@ -43,8 +43,13 @@ async fn add(
         name,
     };
     context.store.set_netboot(&netboot).await?;
+    retire(context, &before, &netboot.name).await
+}
+
+/// Files of `before` that the netboot `name` meant, and nothing means now, are still there for an hour.
+pub(super) async fn retire(context: &Context, before: &[Netboot], name: &str) -> Result<()> {
     let used = used(context).await?;
-    let replaced = before.iter().filter(|before| before.name == netboot.name);
+    let replaced = before.iter().filter(|before| before.name == name);
     for (digest, _) in replaced.flat_map(files).filter(|(digest, _)| !used.contains(digest)) {
         netboot::retire(&context.dir, &digest)?;
     }
@@ -72,8 +77,15 @@ async fn remove(context: &Context, name: &str) -> Result<()> {
     if let Some(user) = context.user_of(names_it).await? {
         bail!("{user} uses the netboot {name}");
     }
+    let of_os = context.store.os_version(name).await?;
+    ensure!(of_os.is_none(), "the netboot {name} is that of the os {name}: headnode os rm {name}");
     let before = context.store.netboots().await?;
     context.store.remove_netboot(name).await?;
+    discard(context, &before, name).await
+}
+
+/// Removes files of `before` that the netboot `name` meant and nothing means now.
+pub(super) async fn discard(context: &Context, before: &[Netboot], name: &str) -> Result<()> {
     let used = used(context).await?;
     let removed = before.iter().filter(|before| before.name == name);
     for (digest, file) in removed.flat_map(files).filter(|(digest, _)| !used.contains(digest)) {

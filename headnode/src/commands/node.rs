@@ -222,9 +222,11 @@ async fn list(context: &Context, words: &[String]) -> Result<()> {
 }
 
 async fn show_effective(context: &Context, name: &str) -> Result<()> {
-    let recipe = Recipe::of(&context.store, context.node(name).await?).await?;
-    let group = context.store.group(&recipe.node.group).await?;
-    let values = document::effective(&group.document, &recipe.node.overrides)?;
+    let catalog = Catalog::load(&context.store).await?;
+    let recipe = catalog.recipe(context.node(name).await?)?;
+    let group = catalog.group(&recipe.node.group)?;
+    let defaults = |os: &str| catalog.defaults(os, &recipe.network);
+    let values = document::effective(&group.document, &recipe.node.overrides, defaults)?;
     let network = format!("network {}", recipe.network.name);
     let own = |key: &'static str, value: Value| (key, value, "node".to_owned());
     let mut more = vec![

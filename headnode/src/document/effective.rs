@@ -3,13 +3,15 @@
 use anyhow::Result;
 use serde_json::Value;
 
-use super::{Source, hide_secrets, merge};
+use super::{Defaults, Source, hide_secrets, merge};
 
 /// Where a value comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Layer {
     /// Nobody said anything.
     Default,
+    /// The os of this name.
+    Os(String),
     /// The group's document.
     Group,
     /// The node's overrides.
@@ -27,22 +29,36 @@ pub struct Effective {
     pub layer: Layer,
 }
 
-/// All values of a group's document with a node's overrides, in the order of their keys.
+/// All values of a group's document with a node's overrides, in the order of their keys. `defaults` says what an os of
+/// that name gives.
 ///
 /// # Errors
 /// When a text is no document.
-pub fn effective(group: &str, overrides: &str) -> Result<Vec<Effective>> {
+pub fn effective(
+    group: &str,
+    overrides: &str,
+    defaults: impl Fn(&str) -> Option<Defaults>,
+) -> Result<Vec<Effective>> {
     let (group, overrides) = (hide_secrets(group)?, hide_secrets(overrides)?);
     let merged = merge(&group, &overrides)?;
-    let document = Source { name: "the document", text: &merged }.read()?;
+    let mut document = Source { name: "the document", text: &merged }.read()?;
+    let os = document.os.clone().unwrap_or_default();
+    let filled = defaults(&os).map(|defaults| document.fill(defaults)).unwrap_or_default();
+    let below = |key: &str, of: &str| {
+        key.strip_prefix(of).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    };
     let layers = [
         (Layer::Node, toml_edit::de::from_str::<Value>(&overrides)?),
         (Layer::Group, toml_edit::de::from_str::<Value>(&group)?),
     ];
     let mut out = Vec::new();
     flatten(String::new(), serde_json::to_value(document)?, &mut |key, value| {
-        let layer = layers.iter().find(|(_, layer)| has(layer, &key));
-        out.push(Effective { layer: layer.map_or(Layer::Default, |(layer, _)| *layer), key, value });
+        let layer = match layers.iter().find(|(_, layer)| has(layer, &key)) {
+            Some((layer, _)) => layer.clone(),
+            None if filled.iter().any(|of| below(&key, of)) => Layer::Os(os.clone()),
+            None => Layer::Default,
+        };
+        out.push(Effective { key, value, layer });
     });
     Ok(out)
 }
@@ -80,11 +96,11 @@ mod tests {
     fn every_value_has_its_layer() {
         let group = "netboot = \"a\"\nattempts = 3\n[install]\ntype = \"diskless\"\n[root]\npassword_hash = \"$6$x\"\n\
                      [attributes]\nrack = \"1\"\n";
-        let all = effective(group, "attempts = 4\nattributes.bmc = \"10.0.0.1\"\n").unwrap();
+        let all = effective(group, "attempts = 4\nattributes.bmc = \"10.0.0.1\"\n", |_| None).unwrap();
         let one = |key: &str| {
             let found =
                 all.iter().find(|value| value.key == key).unwrap_or_else(|| panic!("{key} in {all:?}"));
-            (found.value.clone(), found.layer)
+            (found.value.clone(), found.layer.clone())
         };
         assert_eq!(one("netboot"), ("a".into(), Layer::Group));
         assert_eq!(one("attempts"), (4.into(), Layer::Node));

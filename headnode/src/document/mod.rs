@@ -3,6 +3,7 @@
 //!
 //! A node's overrides are TOML of the same shape, merged over its group's document.
 
+mod defaults;
 mod edit;
 mod effective;
 mod package;
@@ -13,7 +14,7 @@ use std::fmt;
 use std::net::IpAddr;
 
 use nii::secret::Secret;
-use nii::v1::{Boot, HostKeys, Install, Interface, Locale, Module, Storage};
+use nii::v1::{Boot, HostKeys, Install, InstallType, Interface, Locale, Module, Storage};
 use nii::{Finding, Severity};
 use serde::{Deserialize, Serialize};
 use toml_edit::de::Deserializer;
@@ -21,6 +22,7 @@ use toml_edit::de::Deserializer;
 use crate::addhost::names::Format;
 use crate::addresses::Range;
 
+pub use defaults::Defaults;
 pub use edit::{HIDDEN, hide_secrets, merge, set, unset};
 pub use effective::{Effective, Layer, effective};
 pub use package::{Package, Script};
@@ -28,6 +30,8 @@ pub use package::{Package, Script};
 /// A group's document, with a node's overrides or without.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Document {
+    /// Name of what a package install installs: what the document does not say itself comes from there.
+    pub os: Option<String>,
     /// Name of the kernel and initrd to boot.
     pub netboot: Option<String>,
     /// Further kernel arguments of that boot.
@@ -277,7 +281,10 @@ impl Document {
             out.push(Finding::error("network.addressing", message));
         }
         if let Some(package) = &self.package {
-            package.check(out);
+            package.check(self.os.is_some(), out);
+        }
+        if self.os.is_some() && self.install.kind != InstallType::Package {
+            out.push(Finding::error("os", "is for package installs"));
         }
         self.addhost.check(out);
     }

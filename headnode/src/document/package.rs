@@ -10,15 +10,14 @@ use nii::v1::{
 use serde::{Deserialize, Serialize};
 
 /// What anaconda installs, and how it is booted.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Package {
+    /// As in the NII; needed, unless the document names an os.
+    pub os: Option<Distribution>,
+    /// As in the NII; needed, unless the document names an os.
+    pub source: Option<Tree>,
     /// As in the NII.
-    pub os: Distribution,
-    /// As in the NII.
-    pub source: Tree,
-    /// As in the NII.
-    #[serde(default)]
-    pub repositories: Vec<Repository>,
+    pub repositories: Option<Vec<Repository>>,
     /// As in the NII.
     pub environment: Option<String>,
     /// As in the NII.
@@ -92,12 +91,12 @@ pub struct Script {
 }
 
 impl Package {
-    /// The NII's section.
-    pub fn section(&self, template: Option<Remote>) -> v1::Package {
-        v1::Package {
-            os: self.os.clone(),
-            source: self.source.clone(),
-            repositories: self.repositories.clone(),
+    /// The NII's section; `None` as long as it does not know what to install ([`Document::fill`](super::Document::fill)).
+    pub fn section(&self, template: Option<Remote>) -> Option<v1::Package> {
+        Some(v1::Package {
+            os: self.os.clone()?,
+            source: self.source.clone()?,
+            repositories: self.repositories.clone().unwrap_or_default(),
             environment: self.environment.clone(),
             groups: self.groups.clone(),
             packages: self.packages.clone(),
@@ -108,7 +107,7 @@ impl Package {
             users: self.users.iter().map(User::public).collect(),
             template,
             extra: self.extra.clone(),
-        }
+        })
     }
 
     /// The passwords of its users.
@@ -121,8 +120,8 @@ impl Package {
     fn second_stage(&self) -> Option<(&'static str, &str)> {
         match (&self.stage2, &self.source) {
             (Some(url), _) => Some(("package.stage2", url)),
-            (None, Tree::Url(url)) => Some(("package.source.url", url)),
-            (None, Tree::Mirrorlist(_) | Tree::Metalink(_)) => None,
+            (None, Some(Tree::Url(url))) => Some(("package.source.url", url)),
+            (None, Some(Tree::Mirrorlist(_) | Tree::Metalink(_)) | None) => None,
         }
     }
 
@@ -138,11 +137,20 @@ impl Package {
         arguments
     }
 
-    /// What the NII does not know of.
-    pub(super) fn check(&self, out: &mut Vec<Finding>) {
+    /// What the NII does not know of. `has_os`: an os says what is missing here.
+    pub(super) fn check(&self, has_os: bool, out: &mut Vec<Finding>) {
+        let missing = [("os", self.os.is_none()), ("source", self.source.is_none())];
+        for (key, _) in missing.iter().filter(|(_, missing)| *missing && !has_os) {
+            let message = format!(
+                "`{key}` is needed, or, for all of it, the key `os` at the top with the name of one that was imported \
+                 (headnode os list)"
+            );
+            out.push(Finding::error("package", message));
+        }
         let mut urls: Vec<(String, &str)> = Vec::new();
         match self.second_stage() {
             Some((path, url)) => urls.push((path.to_owned(), url)),
+            None if has_os || self.source.is_none() => {}
             None => {
                 let message = "`stage2` is needed, the URL of an install tree: a list of mirrors is none";
                 out.push(Finding::error("package", message));

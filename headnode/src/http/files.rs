@@ -1,9 +1,12 @@
-//! Immutable files: kernels, initrds, boot helpers, images. Ranges, HEAD and conditional requests are tower-http's.
+//! Files: kernels, initrds, boot helpers and images, which are immutable, and trees of distributions. Ranges, HEAD and
+//! conditional requests are tower-http's, all but `If-Range`.
 
+use std::os::fd::AsRawFd as _;
 use std::path::PathBuf;
 
+use axum::body::Body;
 use axum::extract::{Path as Segments, Request, State};
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use nii::digest::Digest;
 use nii::manifest::{DATA_FILE, MANIFEST_FILE, PAGES_FILE, SIGNATURE_FILE};
@@ -13,7 +16,10 @@ use tower_http::services::ServeFile;
 
 use super::App;
 use super::answers::Refused;
+use crate::names::is_name;
 use crate::netboot::{INITRD, KERNEL, SEGMENT};
+use crate::os::files::Root;
+use crate::os::versions;
 use crate::script::LOCAL_BOOT;
 
 /// iPXE for firmware that boots over HTTP by itself.
@@ -58,11 +64,55 @@ pub async fn loader(State(app): State<App>, Segments(name): Segments<String>, re
     }
 }
 
-async fn serve(path: PathBuf, request: Request) -> Response {
+/// `GET /os/<name>~<version>/…`, and `GET /os/<name>/…` of what the name means now. Folders are not listed.
+pub async fn os(
+    State(app): State<App>,
+    Segments((os, path)): Segments<(String, String)>,
+    request: Request,
+) -> Result<Response, Refused> {
+    let folder = match versions::parse(&os) {
+        Some(_) => os,
+        None if !is_name(&os) => return Ok(missing()),
+        None => match app.store.os_version(&os).await? {
+            Some(version) => versions::folder_name(&os, &version),
+            None => return Ok(missing()),
+        },
+    };
+    let tree = app.dir.trees().join(folder);
+    // A linked folder may be on a slow disk, or on somebody else's.
+    let file = tokio::task::spawn_blocking(move || Root::open(&tree)?.file(&path)).await;
+    match file.map_err(anyhow::Error::from)? {
+        Ok(file) => {
+            // What was opened, whatever its path leads to by now.
+            let path = PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()));
+            Ok(serve(path, request).await)
+        }
+        Err(_) => Ok(missing()),
+    }
+}
+
+async fn serve(path: PathBuf, mut request: Request) -> Response {
     if !path.is_file() {
         return missing();
     }
-    match ServeFile::new(path).with_buf_chunk_size(CHUNK).oneshot(request).await {
+    // dnf asks for several ranges at once, and takes the whole file as well.
+    let files = ServeFile::new(path).with_buf_chunk_size(CHUNK).ignore_multi_range_requests(true);
+    if let Some(wanted) = request.headers_mut().remove(header::IF_RANGE) {
+        let mut about = Request::new(Body::empty());
+        *about.method_mut() = Method::HEAD;
+        let about = answer(files.clone(), about).await;
+        let same = [header::ETAG, header::LAST_MODIFIED]
+            .iter()
+            .any(|name| about.headers().get(name) == Some(&wanted));
+        if !same {
+            request.headers_mut().remove(header::RANGE);
+        }
+    }
+    answer(files, request).await
+}
+
+async fn answer(files: ServeFile, request: Request) -> Response {
+    match files.oneshot(request).await {
         Ok(response) => response.into_response(),
         Err(never) => match never {},
     }

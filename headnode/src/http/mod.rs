@@ -25,6 +25,7 @@ use crate::addresses::Mac;
 use crate::data_dir::DataDir;
 use crate::dhcp::leases::Link;
 use crate::keys::Keys;
+use crate::os;
 use crate::recipe::REFUSAL;
 use crate::scripts;
 use crate::store::Store;
@@ -109,7 +110,8 @@ pub fn plain(app: App) -> Router {
     let files = Router::new()
         .route("/boot/file/{digest}/{name}", get(files::boot))
         .route("/boot/loader/{name}", get(files::loader))
-        .route("/images/{digest}/{name}", get(files::image));
+        .route("/images/{digest}/{name}", get(files::image))
+        .route(&format!("{}/{{os}}/{{*path}}", os::PATH), get(files::os));
     calls.merge(files).fallback(answers::nothing_here).with_state(app)
 }
 

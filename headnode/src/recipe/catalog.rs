@@ -6,13 +6,14 @@ use anyhow::{Context as _, Result};
 use nii::digest::Digest;
 
 use super::{HTTP_PORT, Recipe};
-use crate::document::{self, Source};
+use crate::document::{self, Defaults, Source};
+use crate::os::Os;
 use crate::store::Store;
 use crate::store::inventory::{Group, Netboot, Network};
 use crate::store::nodes::Node;
 use crate::store::package::Script;
 
-/// Networks, images, netboots, scripts and groups by name.
+/// Networks, images, netboots, distributions, scripts and groups by name.
 #[derive(Clone, Debug)]
 pub struct Catalog {
     /// Networks.
@@ -21,6 +22,8 @@ pub struct Catalog {
     pub images: BTreeMap<String, Digest>,
     /// Kernels and initrds.
     pub netboots: BTreeMap<String, Netboot>,
+    /// Distributions.
+    pub oses: BTreeMap<String, Os>,
     /// The version that each script's name means.
     pub scripts: BTreeMap<String, Script>,
     /// Groups.
@@ -40,6 +43,7 @@ impl Catalog {
             networks: by_name(store.networks().await?, |network| &network.name),
             images: images.collect(),
             netboots: by_name(store.netboots().await?, |netboot| &netboot.name),
+            oses: by_name(store.oses().await?, |os| &os.name),
             scripts: by_name(store.scripts().await?, |script| &script.name),
             groups: by_name(store.groups().await?, |group| &group.name),
             http_port: store.port("http-port", HTTP_PORT).await?,
@@ -63,6 +67,16 @@ impl Catalog {
     pub fn network(&self, name: &str) -> Result<&Network> {
         let found = self.networks.get(name);
         found.with_context(|| format!("there is no network `{name}`: see `headnode network list`"))
+    }
+
+    /// Base URL of plain HTTP, as nodes of a network reach it.
+    pub fn http(&self, network: &Network) -> String {
+        super::http(network, self.http_port)
+    }
+
+    /// What an os gives to documents of nodes on a network; `None` if there is none of that name.
+    pub fn defaults(&self, os: &str, network: &Network) -> Option<Defaults> {
+        Some(Defaults::of(self.oses.get(os)?, &self.http(network)))
     }
 
     /// A node's recipe.

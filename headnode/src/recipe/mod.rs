@@ -66,15 +66,18 @@ impl Recipe {
     /// # Errors
     /// When the document cannot be read, or names an image, netboot or script that is not there.
     pub fn build(catalog: &Catalog, node: Node, source: Source<'_>) -> Result<Self> {
-        let document = source.read()?;
+        let mut document = source.read()?;
         let mut findings = Vec::new();
+        let network = catalog.network(&node.network)?.clone();
+        if let Some(os) = references::os(catalog, &document, &network, &mut findings) {
+            document.fill(os);
+        }
         let references = References::find(catalog, &document, &mut findings);
         if document.network.addressing == Addressing::Static && node.address.is_none() {
             let message = format!("`static` needs an address: headnode node set {} --ip IP", node.name);
             findings.push(Finding::error("network.addressing", message));
         }
         source.refuse(&findings)?;
-        let network = catalog.network(&node.network)?.clone();
         let recipe = Self { node, network, document, references, http_port: catalog.http_port };
         recipe.check(source)?;
         Ok(recipe)
@@ -82,7 +85,7 @@ impl Recipe {
 
     /// Base URL of plain HTTP, as the node reaches it.
     pub fn http(&self) -> String {
-        format!("http://{}:{}", self.network.address, self.http_port)
+        http(&self.network, self.http_port)
     }
 
     /// Whether a node whose install failed tries again by itself.
@@ -223,7 +226,7 @@ impl Recipe {
             network: self.network_section(),
             storage: document.storage.clone(),
             image,
-            package: package.map(|package| package.section(self.references.template.clone())),
+            package: package.and_then(|package| package.section(self.references.template.clone())),
             scripts: self.references.scripts.clone(),
             modules: document.modules.clone(),
             boot: document.boot.clone(),
@@ -331,6 +334,11 @@ fn in_document(path: &str, implied: usize, users: &[&str]) -> String {
         };
     }
     path.into()
+}
+
+/// Base URL of plain HTTP on a network.
+fn http(network: &Network, port: u16) -> String {
+    format!("http://{}:{port}", network.address)
 }
 
 #[cfg(test)]

@@ -1,13 +1,13 @@
-//! What a document names: images, netboots, scripts. Found in the store, or a finding.
+//! What a document names: images, netboots, distributions, scripts. Found in the store, or a finding.
 
 use nii::Finding;
 use nii::digest::Digest;
 use nii::v1::{self, Remote};
 
 use super::Catalog;
-use crate::document::Document;
+use crate::document::{Defaults, Document};
 use crate::scripts;
-use crate::store::inventory::Netboot;
+use crate::store::inventory::{Netboot, Network};
 use crate::store::package::Script;
 
 /// What was found.
@@ -62,6 +62,22 @@ impl References {
             template,
         }
     }
+}
+
+/// What the os that the document names gives it.
+pub(super) fn os(
+    catalog: &Catalog,
+    document: &Document,
+    network: &Network,
+    out: &mut Vec<Finding>,
+) -> Option<Defaults> {
+    let wanted = document.os.as_ref()?;
+    let found = catalog.defaults(wanted, network);
+    if found.is_none() {
+        let message = format!("there is no os `{wanted}`: see `headnode os import` and `os list`");
+        out.push(Finding::error("os", message));
+    }
+    found
 }
 
 fn image(catalog: &Catalog, document: &Document, out: &mut Vec<Finding>) -> Option<Digest> {

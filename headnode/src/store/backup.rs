@@ -39,6 +39,7 @@ const TABLES: &[Table] = &[
     table("networks", &["name"]),
     table("images", &["name"]),
     table("netboots", &["name"]),
+    table("oses", &["name"]),
     table("scripts", &["name", "digest"]),
     table("groups", &["name"]),
     table("hosts", &["name"]),
@@ -57,7 +58,7 @@ fn fill(table: &str, line: &mut Line) {
         "groups" => &[("changed_at", json!(now))],
         "networks" => &[("dns", json!("[]")), ("dhcp", json!("managed")), ("mac_proof", json!("link"))],
         "netboots" | "scripts" | "hosts" => &[("added_at", json!(now))],
-        "images" => &[("imported_at", json!(now))],
+        "images" | "oses" => &[("imported_at", json!(now))],
         _ => &[],
     };
     for (column, value) in defaults {

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use sqlx::Row as _;
 use sqlx::sqlite::SqliteRow;
 
-use super::{Store, parsed, parsed_option, refused};
+use super::{Store, Write, parsed, parsed_option, refused};
 use crate::addresses::{Range, Subnet};
 use crate::clock;
 
@@ -228,17 +228,9 @@ impl Store {
     /// # Errors
     /// When the database cannot be written.
     pub async fn set_netboot(&self, netboot: &Netboot) -> Result<()> {
-        sqlx::query(
-            "INSERT OR REPLACE INTO netboots (name, kernel, initrd, segment, added_at) VALUES (?, ?, ?, ?, ?)",
-        )
-        .bind(&netboot.name)
-        .bind(netboot.kernel.to_string())
-        .bind(netboot.initrd.to_string())
-        .bind(netboot.segment.map(|segment| segment.to_string()))
-        .bind(netboot.added_at)
-        .execute(&self.pool)
-        .await?;
-        Ok(())
+        let mut write = self.write().await?;
+        put_netboot(&mut write, netboot).await?;
+        Ok(write.commit().await?)
     }
 
     /// All netboots, by name.
@@ -339,4 +331,22 @@ impl Store {
         ensure!(removed == 1, "there is no group `{name}`: see `headnode group list`");
         Ok(())
     }
+}
+
+/// Lets a name mean a kernel and an initrd.
+///
+/// # Errors
+/// When the database cannot be written.
+pub(super) async fn put_netboot(write: &mut Write, netboot: &Netboot) -> Result<()> {
+    sqlx::query(
+        "INSERT OR REPLACE INTO netboots (name, kernel, initrd, segment, added_at) VALUES (?, ?, ?, ?, ?)",
+    )
+    .bind(&netboot.name)
+    .bind(netboot.kernel.to_string())
+    .bind(netboot.initrd.to_string())
+    .bind(netboot.segment.map(|segment| segment.to_string()))
+    .bind(netboot.added_at)
+    .execute(&mut **write)
+    .await?;
+    Ok(())
 }

@@ -8,6 +8,7 @@
 //! * [`hosts`]: machines that are not ours to boot.
 //! * [`enrol`]: what addhost changes, each in one transaction.
 //! * [`rollouts`]: installs of many nodes, some at a time; locks.
+//! * [`oses`]: distributions that package installs come from.
 //! * [`package`]: scripts by name, and what nodes have in escrow.
 //! * [`plugins`]: what came of calling them.
 //!
@@ -20,6 +21,7 @@ pub mod events;
 pub mod hosts;
 pub mod inventory;
 pub mod nodes;
+pub mod oses;
 pub mod package;
 pub mod plugins;
 pub mod rollouts;
@@ -45,6 +47,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (10, "plugins", include_str!("../../migrations/0010_plugins.sql")),
     (11, "boot", include_str!("../../migrations/0011_boot.sql")),
     (12, "rollouts", include_str!("../../migrations/0012_rollouts.sql")),
+    (13, "os", include_str!("../../migrations/0013_os.sql")),
 ];
 
 /// The store.

@@ -1,5 +1,6 @@
 //! docs/headnode.md: its documents are accepted as they stand there.
 
+use crate::distribution::dvd;
 use crate::head::{HASH, Head};
 
 /// The TOML blocks of the page, with a hash where it has an ellipsis.
@@ -13,7 +14,9 @@ fn furnished() -> Head {
     let head = Head::new();
     head.ok(&["image", "import", "debian12", head.path("root").to_str().unwrap()]);
     head.add_stock("deb12", &[]);
-    head.add_stock("rocky9", &["--segment", &head.file("segment", "our segment")]);
+    let tree = dvd(&head);
+    let segment = head.file("segment", "our segment");
+    head.ok(&["os", "import", "rocky9", tree.to_str().unwrap(), "--link", "--segment", &segment]);
     for name in ["motd", "join-cluster"] {
         head.ok(&["script", "add", name, &head.file(name, "#!/bin/sh\n")]);
     }
@@ -23,7 +26,8 @@ fn furnished() -> Head {
 #[test]
 fn whole_documents_make_nodes_that_can_be_armed() {
     let head = furnished();
-    let whole: Vec<String> = blocks().into_iter().filter(|block| block.starts_with("netboot = ")).collect();
+    let is_whole = |block: &String| block.starts_with("netboot = ") || block.starts_with("os = ");
+    let whole: Vec<String> = blocks().into_iter().filter(is_whole).collect();
     assert_eq!(whole.len(), 3, "a disked, a diskless and a package node");
     for (i, text) in whole.iter().enumerate() {
         let (group, node) = (format!("g{i}"), format!("doc{i}"));

@@ -10,7 +10,7 @@ use tests::scenario;
 use tests::stock::stock;
 use tests::vm::empty_disk;
 
-use crate::group::{Setup, Stage};
+use crate::group::{Origin, Setup, Stage};
 use crate::{END, INSTALL, PXE};
 
 /// The preflight's refusal, before anything is written; the stock side never hears of a kickstart.
@@ -61,7 +61,7 @@ fn package_anaconda_fails() -> Result<()> {
         let tree = scenario.scratch().join("tree");
         fs::create_dir(&tree).context("making a tree")?;
         symlink(stock()?.tree.join("images"), tree.join("images")).context("linking stage2")?;
-        let setup = Setup { version: "10.0", ..Setup::default() };
+        let setup = Setup { from: Origin::Mirror("10.0"), ..Setup::default() };
         let mut stage = Stage::with_tree(scenario, &setup, vec![disk], &tree)?;
         stage.vm.console.expect("stock-initrd: parse_kickstart", PXE)?;
         fails_at(&mut stage, "anaconda")?;

@@ -8,7 +8,7 @@ use tests::group::{ADDRESS, MAC, NODE, PASSWORD};
 use tests::head::Head;
 use tests::scenario::Scenario;
 use tests::ssh::Key;
-use tests::stock::{Mirror, NETBOOT, stock};
+use tests::stock::{Mirror, NETBOOT, OS, stock};
 use tests::vm::{Firmware, KERNEL_ARGUMENTS, Spec, Vm};
 
 use crate::root::Wanted;
@@ -68,13 +68,21 @@ pub struct Setup<'a> {
     pub storage: &'a str,
     /// The site's script of `post`.
     pub post: &'a str,
-    /// RHEL's version.
-    pub version: &'a str,
+    /// Where it comes from.
+    pub from: Origin,
+}
+
+/// Where the packages come from, and what boots.
+pub enum Origin {
+    /// RHEL of this version, from a mirror elsewhere; kernel and initrd are added by hand.
+    Mirror(&'static str),
+    /// All from one ISO, by the head node.
+    Iso,
 }
 
 impl Default for Setup<'_> {
     fn default() -> Self {
-        Self { firmware: Firmware::Bios, storage: CAMPHOR, post: POST, version: "9.6" }
+        Self { firmware: Firmware::Bios, storage: CAMPHOR, post: POST, from: Origin::Mirror("9.6") }
     }
 }
 
@@ -88,7 +96,7 @@ pub struct Stage<'a> {
     pub spec: Spec,
     /// What must be on its disk in the end.
     pub wanted: Wanted,
-    _mirror: Mirror,
+    _mirror: Option<Mirror>,
 }
 
 impl<'a> Stage<'a> {
@@ -106,9 +114,17 @@ impl<'a> Stage<'a> {
         tree: &Path,
     ) -> Result<Self> {
         let key = Key::new(scenario.scratch())?;
-        let mirror = Mirror::start(scenario, tree)?;
         let mut head = Head::new(scenario)?;
-        stock()?.offer(&head, scenario)?;
+        let mirror = match setup.from {
+            Origin::Mirror(_) => {
+                stock()?.offer(&head, scenario)?;
+                Some(Mirror::start(scenario, tree)?)
+            }
+            Origin::Iso => {
+                stock()?.import(&head, scenario)?;
+                None
+            }
+        };
         for (name, text) in [("site-post", setup.post), ("site-first", FIRST_BOOT)] {
             let file = scenario.scratch().join(name);
             fs::write(&file, text).with_context(|| format!("writing {}", file.display()))?;
@@ -125,15 +141,21 @@ impl<'a> Stage<'a> {
 
 fn document(setup: &Setup<'_>, wanted: &Wanted) -> String {
     let Wanted { hash, key } = wanted;
-    let Setup { storage, version, .. } = setup;
+    let storage = setup.storage;
+    let (what, source) = match setup.from {
+        Origin::Iso => (format!("os = \"{OS}\""), String::new()),
+        Origin::Mirror(version) => {
+            let os = format!("os = {{ family = \"rhel\", version = \"{version}\", arch = \"x86_64\" }}");
+            (format!("netboot = \"{NETBOOT}\""), format!("{os}\nsource = {{ url = \"{}\" }}", Mirror::URL))
+        }
+    };
     format!(
-        r#"netboot = "{NETBOOT}"
+        r#"{what}
 netboot_args = {KERNEL_ARGUMENTS:?}
 [install]
 type = "package"
 [package]
-os = {{ family = "rhel", version = "{version}", arch = "x86_64" }}
-source = {{ url = "{url}" }}
+{source}
 packages = ["openssh-server"]
 [[scripts]]
 name = "site-post"
@@ -154,7 +176,6 @@ rack = "it's 4"
 {storage}
 [boot]
 kernel_args = ["console=ttyS0"]
-"#,
-        url = Mirror::URL
+"#
     )
 }

@@ -6,7 +6,7 @@ use tests::group::NODE;
 use tests::scenario;
 use tests::vm::{Firmware, empty_disk};
 
-use crate::group::{ANACONDA, Setup, Stage};
+use crate::group::{ANACONDA, Origin, Setup, Stage};
 use crate::{END, INSTALL, PXE, root, salvage};
 
 /// `type = "root"` on x86-64, and `linux`.
@@ -48,13 +48,14 @@ fn package_keeps_host_keys() -> Result<()> {
     })
 }
 
-/// UEFI; anaconda partitions; there was nothing on the disk, so the host keys are new.
+/// UEFI; anaconda partitions; there was nothing on the disk, so the host keys are new. Everything comes from an ISO that
+/// the head node imported.
 #[test]
 fn package_uefi_anaconda_storage() -> Result<()> {
     scenario::run("package_uefi_anaconda_storage", |scenario| {
         let disk = empty_disk(scenario.scratch().join("disk"), 2000)?;
         let setup =
-            Setup { firmware: Firmware::Uefi, storage: ANACONDA, version: "10.0", ..Setup::default() };
+            Setup { firmware: Firmware::Uefi, storage: ANACONDA, from: Origin::Iso, ..Setup::default() };
         let mut stage = Stage::start(scenario, &setup, vec![disk.clone()])?;
         stage.vm.console.expect("stock-initrd: parse_kickstart", PXE)?;
         stage.vm.console.expect(END, INSTALL)?;
