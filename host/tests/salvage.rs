@@ -11,8 +11,10 @@ use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
 use host::Salvage;
+use host::linux::disk::contents::bytes::Extent;
+use host::linux::disk::contents::{self, Contents};
 use host::linux::disk::{survey, table};
-use host::linux::salvage::{self, Signature};
+use host::linux::salvage;
 use nii::digest::Digest;
 use nii::v1::PartitionType;
 use plan::facts::{Disk, JournalRecord};
@@ -60,6 +62,14 @@ fn digest(path: &Path) -> Digest {
     Digest::of(&fs::read(path).unwrap())
 }
 
+fn whole(disk: &LoopDisk) -> Extent {
+    Extent::whole(&disk.path).unwrap()
+}
+
+fn contents_of(disk: &LoopDisk) -> Contents {
+    contents::of(&mut whole(disk).open().unwrap()).unwrap()
+}
+
 fn is_dirty(format: &str, disk: &LoopDisk) -> bool {
     if format == "ext4" {
         return tool("dumpe2fs", &["-h", disk.name()]).contains("needs_recovery");
@@ -74,8 +84,8 @@ fn keys_are_read_and_nothing_is_written() {
         let disk = crashed(format, size);
         assert!(is_dirty(format, &disk), "{format}: the test is about a log that is not empty");
         let before = digest(&disk.path);
-        assert_eq!(salvage::of(&disk.path).unwrap(), Signature::Filesystem(format));
-        let found = salvage::at(&disk.path, format).unwrap().expect(format);
+        assert_eq!(contents_of(&disk), Contents::Filesystem(format));
+        let found = salvage::at(&whole(&disk), format).unwrap().expect(format);
         let keys: Vec<(&str, &str)> =
             found.keys.iter().map(|key| (key.kind.as_str(), key.public.as_str())).collect();
         assert_eq!(keys, [("ed25519", "ssh-ed25519 AAAA old"), ("rsa", "ssh-rsa AAAA old")]);
@@ -199,7 +209,8 @@ fn what_the_install_would_write_unsearched_is_lost() {
     second.write_all_at(&[0xff; 32], 0x400).unwrap();
     let (found, salvage) = search(&[&machine], &[machine.target()]);
     assert_eq!((found, salvage.warnings.len()), (None, 0));
-    assert!(salvage.lost[0].starts_with(&format!("{} is a physical volume of LVM", node(1))), "{salvage:?}");
+    let damaged = format!("looking at {}: it is a physical volume of LVM whose label is damaged", node(1));
+    assert!(salvage.lost[0].starts_with(&damaged), "{salvage:?}");
     assert!(salvage.lost[1].contains(&node(2)) && salvage.lost[1].contains("mounting it"), "{salvage:?}");
     let kept = plan::Target { kept: vec![machine.guid(1)], ..machine.target() };
     let (_, salvage) = search(&[&machine], &[kept]);
@@ -211,10 +222,10 @@ fn what_the_install_would_write_unsearched_is_lost() {
 #[test]
 fn what_has_no_keys_and_what_cannot_be_mounted() {
     let disk = LoopDisk::new(16 * MIB, 512);
-    assert_eq!(salvage::of(&disk.path).unwrap(), Signature::Other);
+    assert_eq!(contents_of(&disk), Contents::Other);
     tool("mkfs.ext4", &["-q", "-F", disk.name()]);
-    assert_eq!(salvage::at(&disk.path, "ext4").unwrap(), None);
-    let error = format!("{:#}", salvage::at(&disk.path, "xfs").unwrap_err());
-    assert!(error.contains(disk.name()) && error.contains("mounting it read-only as xfs"), "{error}");
+    assert_eq!(salvage::at(&whole(&disk), "ext4").unwrap(), None);
+    let error = format!("{:#}", salvage::at(&whole(&disk), "xfs").unwrap_err());
+    assert!(error.contains("mounting it read-only as xfs"), "{error}");
     assert_eq!(tool("blockdev", &["--getro", disk.name()]).trim(), "0");
 }

@@ -51,6 +51,7 @@ const TOOLS: &[Tool] = &[
     tool("losetup", "mount", "util-linux-core"),
     tool("lvm", "lvm2", "lvm2"),
     tool("mkfs.btrfs", "btrfs-progs", "btrfs-progs"),
+    tool("mdadm", "mdadm", "mdadm"),
     tool("busybox", "busybox-static", "busybox"),
     tool("depmod", "kmod", "kmod"),
     // what tests and the bench compare with

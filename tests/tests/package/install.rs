@@ -12,13 +12,14 @@ use crate::{END, INSTALL, PXE, root, salvage};
 /// `type = "root"` on x86-64, and `linux`.
 pub const ROOT: &str = "4F68BCE3-E8CD-4DB1-96E7-FBCAF984B709";
 
-/// BIOS; camphor partitions; the host keys are those of the system that the image flow left on the disk. The head node
+/// BIOS; camphor partitions; the host keys are those of the system on the disk, which is a volume of LVM. The head node
 /// vanishes before it hears of the end. When it is back, the node's next boot makes up for the report, and installs nothing.
 #[test]
 fn package_keeps_host_keys() -> Result<()> {
     scenario::run("package_keeps_host_keys", |scenario| {
-        let disk = salvage::disk(scenario.scratch().join("disk"))?;
-        let before = root::host_keys(&Mounted::labelled(&disk, "root")?)?;
+        let plain = salvage::disk(scenario.scratch().join("plain"))?;
+        let before = root::host_keys(&Mounted::labelled(&plain, "root")?)?;
+        let disk = salvage::disk_with_lvm(&plain, scenario.scratch().join("disk"))?;
         let mut stage = Stage::start(scenario, &Setup::default(), vec![disk.clone()])?;
         stage.vm.console.expect("stock-initrd: parse_kickstart", PXE)?;
         stage.vm.console.expect("] first-boot", INSTALL)?;

@@ -5,13 +5,16 @@
 //! * [`table`]: the ops that change a table; [`record`]: the journal's record in its partition;
 //!   [`swap`]: swap space.
 //! * [`firmware_raid`]: disks that belong to an array of the firmware's.
-//! * [`superblock`]: what lies on a disk or a partition.
+//! * [`superblock`]: what lies on a disk or a partition, for people.
+//! * [`contents`]: where file systems are, also within RAID members and physical volumes; [`loops`]: a part of a device, to mount.
 //! * [`survey`]: the disks of a machine, as facts; [`attachment`]: how and where one is attached.
 
 mod attachment;
 pub mod block;
+pub mod contents;
 pub mod firmware_raid;
 pub mod gpt;
+pub mod loops;
 pub mod partitions;
 pub mod record;
 pub mod superblock;

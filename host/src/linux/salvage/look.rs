@@ -13,6 +13,8 @@ use rustix::ioctl::{Getter, Setter, ioctl};
 use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags, mount, mount_change, unmount};
 use rustix::thread::UnshareFlags;
 
+use crate::linux::disk::contents::bytes::Extent;
+use crate::linux::disk::loops::Loop;
 use crate::linux::root::Root;
 
 /// The keys that sshd has by default; older kinds are not worth keeping.
@@ -34,45 +36,47 @@ pub struct Found {
     pub modified: i64,
 }
 
-/// Looks for host keys on a device with a file system of this format; `None` if there are none.
+/// Looks for host keys on a device, or a part of one, with a file system of this format; `None` if there are none.
 ///
 /// # Errors
 /// When it cannot be mounted or read.
-pub fn at(device: &Path, format: &str) -> anyhow::Result<Option<Found>> {
+pub fn at(place: &Extent, format: &str) -> anyhow::Result<Option<Found>> {
     // A thread of its own: the namespace is the thread's, and ends with it.
-    let looked = std::thread::scope(|scope| scope.spawn(|| alone(device, format)).join());
-    looked.map_err(|_| anyhow!("a panic"))?.with_context(|| format!("looking at {}", device.display()))
+    let looked = std::thread::scope(|scope| scope.spawn(|| alone(place, format)).join());
+    looked.map_err(|_| anyhow!("a panic"))?
 }
 
-fn alone(device: &Path, format: &str) -> anyhow::Result<Option<Found>> {
-    let _guard = ReadOnly::set(device)?;
-    let place = place()?;
+fn alone(place: &Extent, format: &str) -> anyhow::Result<Option<Found>> {
+    let _guard = ReadOnly::set(&place.device)?;
+    let part = if place.is_whole()? { None } else { Some(Loop::over(place)?) };
+    let device = part.as_ref().map_or(place.device.as_path(), Loop::path);
+    let folder = folder()?;
     // SAFETY: this thread shares no file descriptor table by this flag; only its mounts and its own working directory
     // become its own.
     unsafe { rustix::thread::unshare_unsafe(UnshareFlags::NEWNS) }.context("making a mount namespace")?;
     mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)
         .context("making the mounts private")?;
-    mount_read_only(device, format, &place.0)?;
-    let found = keys(&Root::open(&place.0)?);
-    unmount(&place.0, UnmountFlags::NOFOLLOW).context("unmounting it")?;
+    mount_read_only(device, format, &folder.0)?;
+    let found = keys(&Root::open(&folder.0)?);
+    unmount(&folder.0, UnmountFlags::NOFOLLOW).context("unmounting it")?;
     found
 }
 
 /// A folder to mount on; it is removed afterwards.
-struct Place(std::path::PathBuf);
+struct Folder(std::path::PathBuf);
 
-impl Drop for Place {
+impl Drop for Folder {
     fn drop(&mut self) {
         let _ = fs::remove_dir(&self.0);
     }
 }
 
-fn place() -> anyhow::Result<Place> {
+fn folder() -> anyhow::Result<Folder> {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
     let path = std::env::temp_dir().join(format!("camphor-salvage-{}-{number}", std::process::id()));
     fs::create_dir(&path).with_context(|| format!("making {}", path.display()))?;
-    Ok(Place(path))
+    Ok(Folder(path))
 }
 
 /// Options that keep the kernel from replaying the log; the first that it knows is taken.
@@ -86,12 +90,12 @@ fn options(format: &str) -> &'static [&'static str] {
     }
 }
 
-fn mount_read_only(device: &Path, format: &str, place: &Path) -> anyhow::Result<()> {
+fn mount_read_only(device: &Path, format: &str, folder: &Path) -> anyhow::Result<()> {
     let flags = MountFlags::RDONLY | MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
     let mut result = Err(Errno::INVAL);
     for data in options(format) {
         let data = CString::new(*data).context("a mount option has a zero byte")?;
-        result = mount(device, place, format, flags, data.as_c_str());
+        result = mount(device, folder, format, flags, data.as_c_str());
         if result != Err(Errno::INVAL) {
             break;
         }

@@ -1,33 +1,35 @@
 //! The SSH host keys of the systems that are on the disks, before the disks are written.
 //!
 //! Each file system is mounted read-only, without replaying its log, on a device that is set read-only, in a mount
-//! namespace that ends with the look: not a bit is written, and nobody else sees it. What would need tools to be put
-//! together (LVM, md, LUKS) is named: it is a warning, or lost if the install writes it.
+//! namespace that ends with the look: not a bit is written, and nobody else sees it. Volumes of LVM and RAID1 arrays are
+//! not assembled: what is one run of bytes of a disk is mounted from there ([`layers`]). All else (other RAID, thin volumes,
+//! LUKS, …) is named: it is a warning, or lost if the install writes it.
 
+mod layers;
 mod look;
-mod signature;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use anyhow::bail;
+use anyhow::Context as _;
 use nii::v1::SshHostKey;
 use plan::Target;
 use plan::facts::Disk;
 use uuid::Uuid;
 
-use super::disk::partitions;
+use self::layers::Layers;
+use super::disk::contents::bytes::Extent;
+use super::disk::{loops, partitions};
 use crate::machine::Salvage;
 
 pub use look::{Found, at};
-pub use signature::{Signature, of};
 
 /// The keys of one old system: with several, one on a disk of `targets` before others, then one whose journal says that
 /// camphor made its root, then the one whose keys are the newest. What attempts of `arming` made is none: its keys are ours.
 /// A removable disk that is no target is somebody's stick, and is left alone. `prepare` loads what the kernel needs for a
-/// file system.
+/// file system, or for `loop` devices.
 pub fn host_keys(disks: &[Disk], targets: &[Target], arming: Uuid, prepare: &mut dyn FnMut(&str)) -> Salvage {
     let mut salvage = Salvage::default();
-    let mut found: Vec<Old> = Vec::new();
+    let mut devices = Vec::new();
     for disk in disks {
         let target = targets.iter().find(|target| target.disk == disk.path);
         if target.is_none() && disk.removable {
@@ -38,27 +40,56 @@ pub fn host_keys(disks: &[Disk], targets: &[Target], arming: Uuid, prepare: &mut
             salvage.warnings.push(format!("{} is in use by {users}: not searched for host keys", disk.path));
             continue;
         }
-        for device in devices(disk, target, arming) {
-            match search(&device.path, prepare) {
-                Ok(Some(keys)) => found.push(Old { device, keys }),
-                Ok(None) => {}
-                Err(error) if device.lost => salvage.lost.push(format!("{error:#}")),
-                Err(error) => salvage.warnings.push(format!("searching for host keys: {error:#}")),
-            }
+        devices.extend(devices_of(disk, target, arming));
+    }
+    let Layers { filesystems, mut unsearched, .. } = layers::within(devices);
+    let mut found: Vec<Old> = Vec::new();
+    for (device, format) in filesystems {
+        match search(&device, format, prepare) {
+            Ok(Some(keys)) => found.push(Old { device, keys }),
+            Ok(None) => {}
+            Err(error) => unsearched.push((device.lost, format!("{error:#}"))),
+        }
+    }
+    for (lost, what) in unsearched {
+        match lost {
+            true => salvage.lost.push(what),
+            false => salvage.warnings.push(format!("searching for host keys: {what}")),
         }
     }
     choose(found, salvage)
 }
 
-/// A device that may hold an old root.
+/// Where an old root may be.
 struct Candidate {
-    path: PathBuf,
+    /// For people.
+    name: String,
+    place: Extent,
     /// It is on a disk that the install goes to.
     targeted: bool,
     /// The install writes it.
     lost: bool,
     /// A journal says that it is the root of a camphor install.
     own: bool,
+}
+
+impl Candidate {
+    /// All of a device of this size; it is targeted, lost, our own.
+    fn on(device: &Path, length: u64, (targeted, lost, own): (bool, bool, bool)) -> Self {
+        let place = Extent { device: device.to_owned(), start: 0, length };
+        Self { name: device.display().to_string(), place, targeted, lost, own }
+    }
+
+    /// What is within these, together.
+    fn of<'a>(name: String, place: Extent, below: impl IntoIterator<Item = &'a Self>) -> Self {
+        let alone = Self { name, place, targeted: false, lost: false, own: false };
+        below.into_iter().fold(alone, |all, one| Self {
+            targeted: all.targeted || one.targeted,
+            lost: all.lost || one.lost,
+            own: all.own || one.own,
+            ..all
+        })
+    }
 }
 
 /// An old system.
@@ -68,13 +99,13 @@ struct Old {
 }
 
 /// The partitions of a disk as the kernel has them, or the disk itself if it has none.
-fn devices(disk: &Disk, target: Option<&Target>, arming: Uuid) -> Vec<Candidate> {
+fn devices_of(disk: &Disk, target: Option<&Target>, arming: Uuid) -> Vec<Candidate> {
     let path = Path::new(&disk.path);
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let known = partitions::known(Path::new("/sys"), &name).unwrap_or_default();
     let targeted = target.is_some();
     if known.is_empty() {
-        return vec![Candidate { path: path.to_owned(), targeted, lost: targeted, own: false }];
+        return vec![Candidate::on(path, disk.size, (targeted, targeted, false))];
     }
     let entries = disk.table.as_ref().map_or(&[][..], |table| &table.partitions);
     let candidate = |partition: partitions::Known| {
@@ -88,20 +119,20 @@ fn devices(disk: &Disk, target: Option<&Target>, arming: Uuid) -> Vec<Candidate>
             || is_of(|target| &target.made);
         let path = path.with_file_name(&partition.name);
         let lost = targeted && !is_of(|target| &target.kept);
-        (!begun).then_some(Candidate { path, targeted, lost, own: record.is_some() })
+        (!begun).then(|| Candidate::on(&path, partition.length, (targeted, lost, record.is_some())))
     };
     known.into_iter().filter_map(candidate).collect()
 }
 
-fn search(device: &Path, prepare: &mut dyn FnMut(&str)) -> anyhow::Result<Option<Found>> {
-    match of(device)? {
-        Signature::Filesystem(format) => {
-            prepare(format);
-            at(device, format)
+fn search(device: &Candidate, format: &str, prepare: &mut dyn FnMut(&str)) -> anyhow::Result<Option<Found>> {
+    prepare(format);
+    let looked = device.place.is_whole().and_then(|whole| {
+        if !whole && !loops::are_there() {
+            prepare("loop");
         }
-        Signature::Needs(what) => bail!("{} is {what}, which is not put together here", device.display()),
-        Signature::Other => Ok(None),
-    }
+        at(&device.place, format)
+    });
+    looked.with_context(|| format!("looking at {}", device.name))
 }
 
 fn choose(mut found: Vec<Old>, mut salvage: Salvage) -> Salvage {
@@ -114,8 +145,8 @@ fn choose(mut found: Vec<Old>, mut salvage: Salvage) -> Salvage {
             next if next.own != best.device.own => "for camphor made its root",
             _ => "for they are the newest",
         };
-        let others: Vec<String> = found.iter().map(|old| old.device.path.display().to_string()).collect();
-        let (others, best) = (others.join(", "), best.device.path.display());
+        let others: Vec<&str> = found.iter().map(|old| old.device.name.as_str()).collect();
+        let (others, best) = (others.join(", "), &best.device.name);
         salvage
             .warnings
             .push(format!("host keys are on {others} and on {best}: those of {best} are kept, {why}"));
@@ -136,7 +167,7 @@ mod tests {
 
     fn old(path: &str, (targeted, own): (bool, bool), modified: i64, public: &str) -> Old {
         let key = SshHostKey { kind: "rsa".into(), private: Secret::new("x"), public: public.into() };
-        let device = Candidate { path: path.into(), targeted, lost: targeted, own };
+        let device = Candidate::on(Path::new(path), 0, (targeted, targeted, own));
         Old { device, keys: Found { keys: vec![key], modified } }
     }
 
