@@ -134,7 +134,10 @@ fn listeners(
     let mut web = Web::new();
     let make = |router: Router| router.into_make_service_with_connect_info::<SocketAddr>();
     for (plain, secure) in bound {
-        let plain = axum_server::from_tcp(plain)?.handle(handle.clone()).first_request_timeout(FIRST_REQUEST);
+        let mut plain =
+            axum_server::from_tcp(plain)?.handle(handle.clone()).first_request_timeout(FIRST_REQUEST);
+        // GRUB before 2.12 knows no `content-length`, and waits for more after the last byte until it gives up.
+        plain.http_builder().http1().title_case_headers(true);
         let service = make(http::plain(app.clone()));
         web.spawn(async move { plain.serve(service).await.context("serving plain HTTP") });
         let secure = axum_server::from_tcp_rustls(secure, RustlsConfig::from_config(tls.clone()))?

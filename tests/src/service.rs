@@ -45,6 +45,11 @@ impl Service {
         self.log.text()
     }
 
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
     /// Kills it, with no chance to say good-bye.
     ///
     /// # Errors

@@ -61,6 +61,7 @@ const TOOLS: &[Tool] = &[
     tool("shellcheck", "shellcheck", "ShellCheck"),
     tool("dash", "dash", "dash"),
     tool("mksquashfs", "squashfs-tools", "squashfs-tools"),
+    tool("sqlite3", "sqlite3", "sqlite"),
     tool("/usr/bin/time", "time", "time"),
     tool("curl", "curl", "curl"),
     tool("zstd", "zstd", "zstd"),
@@ -78,6 +79,10 @@ const TOOLS: &[Tool] = &[
     tool("nodeattr", "genders", "genders"),
     tool("ansible-inventory", "ansible-core", "ansible-core"),
     tool("grub-script-check", "grub-common", "grub2-tools"),
+    // machines that boot by those menus
+    tool("grub-mknetdir", "grub-common", "grub2-tools"),
+    tool("/usr/lib/PXELINUX/lpxelinux.0", "pxelinux", "syslinux"),
+    tool("/usr/lib/syslinux/modules/bios/ldlinux.c32", "syslinux-common", "syslinux"),
     tool("ssh-keygen", "openssh-client", "openssh"),
     // a distribution's DVD and its repositories, and what reads them
     tool("xorriso", "xorriso", "xorriso"),

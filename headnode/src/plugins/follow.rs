@@ -23,6 +23,7 @@ type Seen = (Boots, Vec<String>);
 enum Boots {
     Install,
     AfterFailure,
+    Rescue,
     Local,
     Nothing,
 }
@@ -31,7 +32,8 @@ impl Boots {
     fn of(state: State, locked: bool) -> Self {
         match (state.settled(locked), state) {
             (Some(Settled::LocalDisk), _) => Self::Local,
-            (Some(Settled::Wait), _) | (None, State::Rescue) => Self::Nothing,
+            (Some(Settled::Wait), _) => Self::Nothing,
+            (None, State::Rescue) => Self::Rescue,
             (None, State::Failed) => Self::AfterFailure,
             (None, _) => Self::Install,
         }

@@ -12,7 +12,7 @@ use toml_edit::DocumentMut;
 use super::Verb;
 use crate::netboot::{INITRD, KERNEL, SEGMENT};
 use crate::recipe::{Catalog, Recipe};
-use crate::state::Settled;
+use crate::state::{Settled, State};
 use crate::store::Store;
 use crate::store::attempts;
 use crate::store::hosts;
@@ -61,13 +61,24 @@ struct Node {
     boot: Boot,
 }
 
-/// What its firmware is to boot next. Paths are for plain HTTP on the server.
+/// What its firmware is to boot next.
 #[derive(Clone, Debug, Serialize)]
 #[serde(tag = "action", rename_all = "kebab-case")]
 enum Boot {
-    Install { server: Ipv4Addr, port: u16, kernel: String, initrds: Vec<String>, arguments: Vec<String> },
+    Install(Load),
+    Rescue(Load),
     Local,
     Wait,
+}
+
+/// A kernel and what comes with it. Paths are for plain HTTP on the server.
+#[derive(Clone, Debug, Serialize)]
+struct Load {
+    server: Ipv4Addr,
+    port: u16,
+    kernel: String,
+    initrds: Vec<String>,
+    arguments: Vec<String>,
 }
 
 /// A machine that is not ours to boot.
@@ -261,12 +272,14 @@ impl Teller {
             Some(Settled::Wait) => return Boot::Wait,
             None => {}
         }
-        match self.recipe(node) {
-            Some(recipe) if attempts::may_try(node.state, recipe.retries_failed()) => {
-                install(recipe).unwrap_or(Boot::Wait)
-            }
-            _ => Boot::Wait,
+        let Some(recipe) = self.recipe(node) else { return Boot::Wait };
+        if node.state == State::Rescue {
+            return rescue(recipe).map_or(Boot::Wait, Boot::Rescue);
         }
+        if !attempts::may_try(node.state, recipe.retries_failed()) {
+            return Boot::Wait;
+        }
+        install(recipe).map_or(Boot::Wait, Boot::Install)
     }
 
     /// The recipe of the node's kind, with this node in it: that is made and checked once for all of them.
@@ -278,18 +291,28 @@ impl Teller {
     }
 }
 
-fn install(recipe: &Recipe) -> Option<Boot> {
+fn install(recipe: &Recipe) -> Option<Load> {
     let netboot = recipe.netboot().ok()?;
-    let mut initrds = vec![format!("/boot/file/{}/{INITRD}", netboot.initrd)];
-    initrds.extend(netboot.segment.map(|segment| format!("/boot/file/{segment}/{SEGMENT}")));
-    initrds.push(format!("/boot/token/of/{}", recipe.node.mac.as_str().replace(':', "-")));
-    Some(Boot::Install {
+    let mut load = load(recipe, netboot, recipe.kernel_arguments());
+    load.initrds.extend(netboot.segment.map(|segment| format!("/boot/file/{segment}/{SEGMENT}")));
+    load.initrds.push(format!("/boot/token/of/{}", recipe.node.mac.as_str().replace(':', "-")));
+    Some(load)
+}
+
+/// Nothing is installed, so no token goes with it.
+fn rescue(recipe: &Recipe) -> Option<Load> {
+    let (netboot, arguments) = recipe.rescue().ok()?;
+    Some(load(recipe, netboot, arguments.to_vec()))
+}
+
+fn load(recipe: &Recipe, netboot: &inventory::Netboot, arguments: Vec<String>) -> Load {
+    Load {
         server: recipe.network.address,
         port: recipe.http_port,
         kernel: format!("/boot/file/{}/{KERNEL}", netboot.kernel),
-        initrds,
-        arguments: recipe.kernel_arguments(),
-    })
+        initrds: vec![format!("/boot/file/{}/{INITRD}", netboot.initrd)],
+        arguments,
+    }
 }
 
 /// The fully qualified name, the name, the host name: each once.

@@ -1,5 +1,8 @@
 //! Immutable files: ranges, HEAD, and nothing else of the data folder.
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+
 use reqwest::header::{ACCEPT_RANGES, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, RANGE};
 
 use crate::head::{Head, plain};
@@ -10,6 +13,20 @@ fn serving() -> (Head, String) {
     let initrd = head.json(&["netboot", "list"])[0]["initrd"].as_str().unwrap().to_owned();
     let url = format!("{}/boot/file/{initrd}/initrd.img", head.http);
     (head, url)
+}
+
+/// As firmware reads it that compares names of headers byte by byte.
+#[test]
+fn headers_are_written_as_grub_knows_them() {
+    let (head, url) = serving();
+    let (host, path) = url.strip_prefix("http://").unwrap().split_once('/').unwrap();
+    let mut stream = TcpStream::connect(host).unwrap();
+    write!(stream, "GET /{path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n").unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).unwrap();
+    let answer = String::from_utf8_lossy(&answer);
+    assert!(answer.contains("\r\nContent-Length: 100004\r\n"), "{:?}", answer.get(..300));
+    drop(head);
 }
 
 #[test]

@@ -337,14 +337,26 @@ fn boot_menus_follow_what_serve_hears() {
     assert!(grub_text.contains("if linux '(http,") && grub_text.contains("\nconfigfile "), "{grub_text}");
     assert!(text.contains("TIMEOUT 100\nONTIMEOUT camphor\n"), "{text}");
     head.ok(&["lock", "n1", "--reason", "a job runs"]);
-    wait_for("the menu of a locked node", || n1().contains("LOCALBOOT -1") && !n1().contains("SAY"));
+    wait_for("the menu of a locked node", || n1().contains("n1 boots its local disk\n  LOCALBOOT -1"));
+    let check_grub = || {
+        for entry in fs::read_dir(&grub).unwrap().map(|entry| entry.unwrap().path()) {
+            if entry.extension().is_some() {
+                ran(command("grub-script-check", &[&entry]));
+            }
+        }
+    };
+    check_grub();
     head.ok(&["unlock", "n1"]);
     wait_for("the menu again", || n1().contains("KERNEL http://127.0.0.1:"));
-    for entry in fs::read_dir(&grub).unwrap().map(|entry| entry.unwrap().path()) {
-        if entry.extension().is_some() {
-            ran(command("grub-script-check", &[&entry]));
-        }
-    }
+    check_grub();
+    head.ok(&["group", "set", "disked", "rescue={netboot = \"tiny\", args = [\"rescue.shell\"]}"]);
+    head.ok(&["boot", "rescue", "n1"]);
+    wait_for("the menu of a rescue", || n1().contains("  APPEND rescue.shell\n"));
+    check_grub();
+    let rescue = [n1(), menu(&grub, "grub.cfg-01-52-54-00-00-00-01")];
+    assert!(rescue.iter().all(|text| text.contains("/initrd.img") && !text.contains("token")), "{rescue:#?}");
+    head.ok(&["boot", "install", "n1"]);
+    wait_for("the menu of an install", || n1().contains("/boot/token/of/"));
     // The menu's token is one that opens a session.
     let mut machine = Machine::new(&head);
     let mut words = text.split([',', '\n', ' ']);
@@ -356,7 +368,7 @@ fn boot_menus_follow_what_serve_hears() {
     machine
         .send(vec![machine.event(1, Body::HostKeys { keys }), machine.event(2, machine.installed())])
         .unwrap();
-    wait_for("the menu of an installed node", || n1().contains("LOCALBOOT -1") && !n1().contains("SAY"));
+    wait_for("the menu of an installed node", || n1().contains("n1 boots its local disk\n  LOCALBOOT -1"));
     let known = shipped(&head, "known-hosts", "ssh_known_hosts");
     let found = ran(command("ssh-keygen", &[&"-F", &"n1.c.example", &"-f", &known]));
     assert!(found.contains(KEY) && !found.contains("evil"), "{found}");

@@ -2,6 +2,8 @@
 //!
 //! To add one: a function named `headnode_…` that calls [`tests::scenario::run`] with its own name.
 
+mod menus;
+
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::Stdio;
 use std::time::Duration;
