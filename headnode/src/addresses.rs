@@ -5,11 +5,21 @@ use std::net::Ipv4Addr;
 use std::str::FromStr;
 
 use anyhow::{Context as _, Result, bail, ensure};
+use serde::Deserialize;
 use uuid::Uuid;
 
 /// A MAC address; its text is lower case with colons, as everywhere on the wire.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Deserialize)]
+#[serde(try_from = "String")]
 pub struct Mac(String);
+
+impl TryFrom<String> for Mac {
+    type Error = anyhow::Error;
+
+    fn try_from(text: String) -> Result<Self> {
+        text.parse()
+    }
+}
 
 impl Mac {
     /// As it is on the wire.

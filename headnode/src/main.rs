@@ -49,6 +49,10 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 
+/// musl's allocator is several times slower under threads.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let cli = cli::Cli::parse();
     // dnsmasq is started from this thread, which `block_on` keeps: it ends with the thread that started it.

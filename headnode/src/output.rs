@@ -27,6 +27,19 @@ impl List {
         self.json.push(json);
     }
 
+    /// Adds one of thousands of rows: only what [`List::print`] will need is made.
+    pub fn push_for(
+        &mut self,
+        output: Output,
+        row: impl FnOnce() -> Vec<String>,
+        json: impl FnOnce() -> Value,
+    ) {
+        match output {
+            Output::Table => self.rows.push(row()),
+            Output::Json | Output::Yaml => self.json.push(json()),
+        }
+    }
+
     /// Prints it.
     ///
     /// # Errors
@@ -34,7 +47,7 @@ impl List {
     pub fn print(self, output: Output) -> Result<()> {
         match output {
             Output::Json | Output::Yaml => data(output, &Value::Array(self.json)),
-            Output::Table => text(&table(self.columns, &self.rows)),
+            Output::Table => text(&table(self.columns, self.rows)),
         }
     }
 }
@@ -89,26 +102,28 @@ pub fn or_dash(value: Option<impl ToString>) -> String {
     value.map_or_else(|| "-".to_owned(), |value| value.to_string())
 }
 
-fn table(columns: &[&str], rows: &[Vec<String>]) -> String {
-    let heading: Vec<String> = columns.iter().map(|column| column.to_uppercase()).collect();
-    let rows: Vec<Vec<String>> = std::iter::once(heading)
-        .chain(rows.iter().map(|row| row.iter().map(|cell| one_line(cell)).collect()))
-        .collect();
-    let width =
-        |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();
-    let widths: Vec<usize> = (0..columns.len()).map(|column| width(column).unwrap_or(0)).collect();
+fn table(columns: &[&str], mut rows: Vec<Vec<String>>) -> String {
+    rows.insert(0, columns.iter().map(|column| column.to_uppercase()).collect());
+    let mut widths = vec![0; columns.len()];
+    for row in &mut rows {
+        for (cell, width) in row.iter_mut().zip(&mut widths) {
+            if cell.ends_with(char::is_whitespace) || cell.contains(char::is_control) {
+                *cell = log::printable(cell).replace('\n', " ");
+            }
+            *width = cell.chars().count().max(*width);
+        }
+    }
     let mut out = String::new();
     for row in &rows {
-        let cells: Vec<String> =
-            row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect();
-        out.push_str(cells.join("  ").trim_end());
+        let start = out.len();
+        for (cell, width) in row.iter().zip(&widths) {
+            out.push_str(cell);
+            out.extend(std::iter::repeat_n(' ', width + 2 - cell.chars().count()));
+        }
+        out.truncate(start + out[start..].trim_end().len());
         out.push('\n');
     }
     out
-}
-
-fn one_line(cell: &str) -> String {
-    log::printable(cell).replace('\n', " ")
 }
 
 #[cfg(test)]
@@ -118,7 +133,7 @@ mod tests {
         let rows =
             [vec!["n1".to_owned(), "10.1.0.1".to_owned()], vec!["node-2".to_owned(), "-\x1b[0m".to_owned()]];
         assert_eq!(
-            super::table(&["name", "ip"], &rows),
+            super::table(&["name", "ip"], rows.into()),
             "NAME    IP\nn1      10.1.0.1\nnode-2  -\\u{1b}[0m\n"
         );
     }

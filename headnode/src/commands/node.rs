@@ -214,9 +214,12 @@ fn as_json(node: &Node) -> Value {
 async fn list(context: &Context, words: &[String]) -> Result<()> {
     let mut list = List::new(&["name", "group", "network", "mac", "address", "state"]);
     for node in context.nodes(words).await? {
-        let json = as_json(&node);
         let (mac, state) = (node.mac.to_string(), node.state.to_string());
-        list.push(vec![node.name, node.group, node.network, mac, or_dash(node.address), state], json);
+        let row = || {
+            let Node { name, group, network, .. } = node.clone();
+            vec![name, group, network, mac, or_dash(node.address), state]
+        };
+        list.push_for(context.output, row, || as_json(&node));
     }
     list.print(context.output)
 }

@@ -11,13 +11,11 @@ use crate::document::{self, Source};
 use crate::log;
 use crate::names;
 use crate::output::{List, or_dash};
+use crate::report::Report;
 use crate::state::State;
 use crate::store::attempts::Progress;
 use crate::store::events::Line;
 use crate::store::nodes::{Node, Stranger};
-
-/// The column of the state.
-const STATE: usize = 3;
 
 pub(super) async fn status(context: &Context, names: &[String]) -> Result<()> {
     let nodes = context.nodes(names).await?;
@@ -28,28 +26,22 @@ pub(super) async fn status(context: &Context, names: &[String]) -> Result<()> {
         .into_iter()
         .map(|group| (group.name, (group.document.clone(), cap(&group.document))))
         .collect();
-    let mut progress: HashMap<String, Progress> = context
-        .store
-        .progress()
-        .await?
-        .into_iter()
-        .map(|progress| (progress.node.clone(), progress))
-        .collect();
-    let locks = context.store.locks().await?;
+    // Thousands of documents take seconds to merge, and few nodes have attempts of their own.
+    let cap = |node: &Node| match groups.get(&node.group)? {
+        (_, cap) if !node.overrides.contains("attempts") => *cap,
+        (text, _) => document::merge(text, &node.overrides).ok().and_then(|text| cap(&text)),
+    };
+    let progress = context.store.progress().await?;
+    let progress: HashMap<&str, &Progress> =
+        progress.iter().map(|progress| (progress.node.as_str(), progress)).collect();
+    let (locks, nothing) = (context.store.locks().await?, Report::default());
     let mut list = List::new(&["node", "group", "address", "state", "step", "progress", "since", "error"]);
-    for node in nodes {
-        let cap = match groups.get(&node.group) {
-            // Thousands of documents take seconds to merge, and few nodes have attempts of their own.
-            Some((_, cap)) if !node.overrides.contains("attempts") => *cap,
-            Some((text, _)) => document::merge(text, &node.overrides).ok().and_then(|text| cap(&text)),
-            None => None,
-        };
-        let (mut row, mut json) = node_row(&node, cap, progress.remove(&node.name));
-        json["locked"] = json!(locks.get(&node.id));
-        if locks.contains_key(&node.id) {
-            row[STATE].push_str(" (locked)");
-        }
-        list.push(row, json);
+    for node in &nodes {
+        let progress = progress.get(node.name.as_str()).copied();
+        let report = progress.map_or(&nothing, |progress| &progress.report);
+        let lost = node.state == State::Installing && report.is_lost(clock::now_ms());
+        let now = Now { node, progress, report, lost, locked: locks.get(&node.id) };
+        list.push_for(context.output, || now.row(), || now.json(cap(node)));
     }
     if names.is_empty() {
         for stranger in context.store.strangers().await? {
@@ -77,31 +69,45 @@ fn stranger_row(stranger: &Stranger) -> (Vec<String>, Value) {
     (vec![mac, dash(), stranger.address.clone(), state.into(), dash(), dash(), since, dash()], json)
 }
 
-fn node_row(node: &Node, cap: Option<u32>, progress: Option<Progress>) -> (Vec<String>, Value) {
-    let arming = progress.as_ref().map(|progress| progress.arming);
-    let attempt = progress.as_ref().and_then(|progress| progress.attempt);
-    let tries = progress.as_ref().map_or(0, |progress| progress.tries);
-    let report = progress.map(|progress| progress.report).unwrap_or_default();
-    let lost = node.state == State::Installing && report.is_lost(clock::now_ms());
-    let since = clock::text(node.since);
-    let json = json!({
-        "node": node.name, "group": node.group, "mac": node.mac.as_str(), "address": node.address,
-        "state": node.state.name(), "since": since, "lost": lost, "arming": arming, "attempt": attempt, "tries": tries,
-        "attempts": cap, "step": report.step, "progress": report.progress, "error": report.error,
-        "seen": node.seen_at.map(clock::text),
-    });
-    let step = report.step.as_ref().map(|step| format!("{}/{} {}", step.number, step.of, step.name));
-    let state = match (&report.step, lost) {
-        (Some(step), true) => format!("lost at step {} ({})", step.number, step.name),
-        (None, true) => "lost before the first step".to_owned(),
-        _ => node.state.to_string(),
-    };
-    let progress = report.progress.filter(|progress| progress.total > 0);
-    let progress =
-        progress.map(|progress| format!("{} %", progress.done.saturating_mul(100) / progress.total));
-    let (name, group) = (node.name.clone(), node.group.clone());
-    let address = or_dash(node.address);
-    (vec![name, group, address, state, or_dash(step), or_dash(progress), since, or_dash(report.error)], json)
+/// How far a node is.
+struct Now<'a> {
+    node: &'a Node,
+    progress: Option<&'a Progress>,
+    report: &'a Report,
+    lost: bool,
+    locked: Option<&'a String>,
+}
+
+impl Now<'_> {
+    fn json(&self, cap: Option<u32>) -> Value {
+        let Self { node, progress, report, lost, locked } = self;
+        json!({
+            "node": node.name, "group": node.group, "mac": node.mac.as_str(), "address": node.address,
+            "state": node.state.name(), "since": clock::text(node.since), "lost": lost,
+            "arming": progress.map(|progress| progress.arming), "attempt": progress.map(|progress| progress.attempt),
+            "tries": progress.map_or(0, |progress| progress.tries), "attempts": cap, "step": report.step,
+            "progress": report.progress, "error": report.error, "locked": locked, "seen": node.seen_at.map(clock::text),
+        })
+    }
+
+    fn row(&self) -> Vec<String> {
+        let Self { node, report, lost, locked, .. } = self;
+        let step = report.step.as_ref().map(|step| format!("{}/{} {}", step.number, step.of, step.name));
+        let mut state = match (&report.step, lost) {
+            (Some(step), true) => format!("lost at step {} ({})", step.number, step.name),
+            (None, true) => "lost before the first step".to_owned(),
+            _ => node.state.to_string(),
+        };
+        if locked.is_some() {
+            state.push_str(" (locked)");
+        }
+        let progress = report.progress.filter(|progress| progress.total > 0);
+        let progress =
+            progress.map(|progress| format!("{} %", progress.done.saturating_mul(100) / progress.total));
+        let (name, group, since) = (node.name.clone(), node.group.clone(), clock::text(node.since));
+        let (address, error) = (or_dash(node.address), or_dash(report.error.as_ref()));
+        vec![name, group, address, state, or_dash(step), or_dash(progress), since, error]
+    }
 }
 
 pub(super) async fn events(context: &Context, words: &[String], limit: u32) -> Result<()> {

@@ -4,6 +4,7 @@
 use anyhow::{Context as _, Result};
 use nii::envelope::PublicKey;
 use nii::v1::InstallType;
+use serde::Deserialize;
 use sqlx::Row as _;
 use sqlx::sqlite::SqliteRow;
 use uuid::Uuid;
@@ -36,7 +37,7 @@ pub struct Attempt {
 }
 
 /// How far an armed node is.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Deserialize)]
 pub struct Progress {
     /// The node's name.
     pub node: String,
@@ -277,26 +278,14 @@ impl Store {
     /// # Errors
     /// When the database cannot be read.
     pub async fn progress(&self) -> Result<Vec<Progress>> {
-        let rows = sqlx::query(
-            "SELECT nodes.name AS node_name, armings.id AS arming_id, armings.tries,
-                 attempts.id AS attempt_id, coalesce(attempts.report, '{}') AS report
+        self.list(
+            "SELECT json_group_array(json_object('node', nodes.name, 'arming', armings.id, 'tries', armings.tries,
+                 'attempt', attempts.id, 'report', json(coalesce(attempts.report, '{}'))))
              FROM nodes JOIN armings ON armings.node = nodes.id AND armings.ended_at IS NULL
              LEFT JOIN attempts ON attempts.rowid =
                  (SELECT max(latest.rowid) FROM attempts AS latest WHERE latest.arming = armings.id)",
         )
-        .fetch_all(&self.pool)
-        .await?;
-        let read = |row: &SqliteRow| {
-            Ok(Progress {
-                node: row.try_get("node_name")?,
-                arming: parsed(row, "arming_id")?,
-                tries: row.try_get("tries")?,
-                attempt: parsed_option(row, "attempt_id")?,
-                report: serde_json::from_str(row.try_get("report")?)
-                    .context("reading column report of the store")?,
-            })
-        };
-        rows.iter().map(read).collect()
+        .await
     }
 
     /// The node whose attempt this is, while the attempt's token may be given out.

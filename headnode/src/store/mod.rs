@@ -33,6 +33,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use serde::de::DeserializeOwned;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous,
@@ -109,6 +110,16 @@ impl Store {
         let target = path.to_str().context("the path is no text")?;
         sqlx::query("VACUUM INTO ?").bind(target).execute(&self.pool).await.context("copying the store")?;
         Ok(())
+    }
+
+    /// What a query makes one JSON array of, for lists of thousands: the driver sends each row through a channel, which
+    /// takes longer than all the rest.
+    ///
+    /// # Errors
+    /// When the database cannot be read, or the array is not of `T`.
+    async fn list<T: DeserializeOwned>(&self, query: &'static str) -> Result<Vec<T>> {
+        let row = sqlx::query(query).fetch_one(&self.pool).await?;
+        serde_json::from_str(row.try_get(0)?).context("reading rows of the store")
     }
 
     /// The number kept under `key`, or `default`.

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::net::Ipv4Addr;
 
 use anyhow::{Context as _, Result, ensure};
+use serde::Deserialize;
 use sqlx::Row as _;
 use sqlx::sqlite::SqliteRow;
 use uuid::Uuid;
@@ -15,7 +16,7 @@ use crate::clock;
 use crate::state::{Cause, State};
 
 /// A node.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Deserialize)]
 pub struct Node {
     /// Key in the store; 0 before it is added.
     pub id: i64,
@@ -274,8 +275,12 @@ impl Store {
     /// # Errors
     /// When the database cannot be read.
     pub async fn nodes(&self) -> Result<Vec<Node>> {
-        let rows = sqlx::query("SELECT * FROM nodes ORDER BY name").fetch_all(&self.pool).await?;
-        rows.iter().map(Node::of).collect()
+        self.list(
+            "SELECT json_group_array(json_object('id', id, 'name', name, 'group', group_name, 'network', network,
+                 'mac', mac, 'address', address, 'uid', uid, 'overrides', overrides, 'state', state,
+                 'since', since, 'seen_at', seen_at) ORDER BY name) FROM nodes",
+        )
+        .await
     }
 
     /// One node.
