@@ -24,18 +24,21 @@ pub use site::ImportSite;
 
 use crate::site::Power;
 
+/// Where a command's help has what is not its own.
+const GLOBAL: &str = "With every command";
+
 /// The head node: boot scripts, DHCP/TFTP, NIIs, images, reports.
 #[derive(Debug, Parser)]
 #[command(name = "headnode", version)]
 pub struct Cli {
     /// The folder that holds all that the head node knows.
-    #[arg(long, global = true, default_value = "/var/lib/camphor")]
+    #[arg(long, global = true, help_heading = GLOBAL, default_value = "/var/lib/camphor")]
     pub data_dir: PathBuf,
     /// For people or for programs.
-    #[arg(long, global = true, value_enum, default_value_t)]
+    #[arg(long, global = true, help_heading = GLOBAL, value_enum, default_value_t)]
     pub output: Output,
     /// Do not ask, on a terminal, before something is changed
-    #[arg(long, short, global = true)]
+    #[arg(long, short, global = true, help_heading = GLOBAL)]
     pub yes: bool,
     /// What to do.
     #[command(subcommand)]

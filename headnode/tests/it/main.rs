@@ -17,6 +17,7 @@ mod escrow;
 mod events;
 mod files;
 mod head;
+mod help;
 mod import_site;
 mod kills;
 mod lab;
