@@ -22,7 +22,7 @@ cargo xtask COMMAND
   test [FILTER]  everything; with FILTER, the end-to-end scenarios whose names contain it
   lint           formatting, clippy, licences and bans
   demo           install a node before your eyes, in QEMU
-  bench          speed and memory against the field's tools
+  bench [FILTER] speed and memory against the field's tools: initrd, unpack, head
   size           programs and initrds against their budget
   soak [N]       the end-to-end scenarios, N times (10)
   soak fuzz [M]  parsers of what anybody may send under a fuzzer, M minutes each (10)
@@ -46,7 +46,8 @@ fn dispatch(args: &[&str]) -> Result<()> {
         ["build"] => build::run(),
         ["test"] => test::everything(),
         ["test", filter] => test::scenarios(filter),
-        ["bench"] => bench::run(),
+        ["bench"] => bench::run(""),
+        ["bench", filter] => bench::run(filter),
         ["demo"] => demo::run(),
         ["lint"] => test::lint(),
         ["size"] => size::run(),

@@ -33,6 +33,7 @@ pub fn run() -> Result<Vec<String>> {
     let megabytes = |path: &Path| Ok::<_, anyhow::Error>(fs::metadata(path)?.len() as f64 / 1e6);
     let sizes = Pairs { ours: vec![megabytes(&ours)?], peer: vec![megabytes(&peer)?] };
     Ok(vec![
+        super::heading(),
         sizes.row("initrd, size (dracut network)", "MB"),
         times.row("initrd, build (dracut network)", "s"),
     ])

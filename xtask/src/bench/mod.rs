@@ -13,17 +13,25 @@ use crate::{build, setup};
 /// How many times each side runs.
 const PAIRS: usize = 5;
 
-/// Runs every comparison and prints its table.
-pub fn run() -> Result<()> {
+/// Runs both sides; rows of a table with its heading.
+type Comparison = fn() -> Result<Vec<String>>;
+
+/// What is compared.
+const COMPARISONS: [(&str, Comparison); 3] =
+    [("initrd", initrd::run), ("unpack", unpack::run), ("head", head::run)];
+
+/// Runs the comparisons whose names contain `filter`, and prints their tables.
+pub fn run(filter: &str) -> Result<()> {
     setup::run()?;
     build::run()?;
-    for comparison in [initrd::run, unpack::run] {
-        let rows = comparison()?;
-        println!("\n{:<34}{:>12}{:>12}   ours/peer: min  median  max", "", "ours", "peer");
-        rows.iter().for_each(|row| println!("{row}"));
+    for (_, comparison) in COMPARISONS.iter().filter(|(name, _)| name.contains(filter)) {
+        comparison()?.iter().for_each(|row| println!("{row}"));
     }
-    head::run()?.iter().for_each(|row| println!("{row}"));
     Ok(())
+}
+
+fn heading() -> String {
+    format!("\n{:<34}{:>12}{:>12}   ours/peer: min  median  max", "", "ours", "peer")
 }
 
 /// Both sides' figures of one comparison.

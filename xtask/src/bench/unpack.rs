@@ -19,7 +19,7 @@ const COPIES: usize = 9;
 
 /// Times against the pipeline, and peak memory.
 pub fn run() -> Result<Vec<String>> {
-    let mut rows = Vec::new();
+    let mut rows = vec![super::heading()];
     scenario::run("bench", |scenario| {
         let mut head = Head::new(scenario)?;
         println!("packing an image of 3 GiB");
