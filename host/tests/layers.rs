@@ -155,7 +155,7 @@ fn keys_within_a_volume_are_read_and_nothing_is_written() {
 fn the_text_that_counts_is_found_wherever_it_is() {
     let loops = LoopDisk::new(32 * MIB, 512);
     let lvm = Lvm::new(&[loops.name()]);
-    lvm.run(&format!("pvcreate -q --metadatasize 64k {}", loops.name()));
+    lvm.run(&format!("pvcreate -q --metadatasize 32k --dataalignment 32k {}", loops.name()));
     lvm.run(&format!("vgcreate -q ring {}", loops.name()));
     let tags = ["one", "two"].map(|tag| format!("{tag}-{}", "x".repeat(1000)));
     let mut changes = 1;
