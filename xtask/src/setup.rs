@@ -78,6 +78,7 @@ const TOOLS: &[Tool] = &[
     tool("kea-dhcp4", "kea-dhcp4-server", "kea"),
     tool("nodeattr", "genders", "genders"),
     tool("ansible-inventory", "ansible-core", "ansible-core"),
+    tool("slurmd", "slurmd", "slurm-slurmd"),
     tool("grub-script-check", "grub-common", "grub2-tools"),
     // machines that boot by those menus
     tool("grub-mknetdir", "grub-common", "grub2-tools"),

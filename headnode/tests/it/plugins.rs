@@ -307,8 +307,14 @@ fn pdsh_ansible_and_slurm_know_the_nodes() {
     assert_eq!(list["_meta"]["hostvars"]["n2"]["ansible_host"], "127.0.0.12");
     assert_eq!(list["_meta"]["hostvars"]["n2"]["camphor_attributes"]["rack"], "r1");
 
-    // Slurm's own reader needs a whole cluster's configuration: here its documented form is looked at.
-    let slurm = fs::read_to_string(shipped(&head, "slurm", "slurm.conf")).unwrap();
+    let slurm = shipped(&head, "slurm", "slurm.conf");
+    let cluster = "ClusterName=c\nSlurmctldHost=head(127.0.0.1)\nAuthType=auth/none\nCredType=cred/none\n";
+    let conf = head.file("cluster.conf", &format!("{cluster}include {}\n", slurm.display()));
+    // It reads the configuration, looks for this node in it, and ends.
+    for name in ["n1", "n2", "n3"] {
+        ran(command("slurmd", &[&"-f", &conf, &"-N", &name, &"-G"]));
+    }
+    let slurm = fs::read_to_string(slurm).unwrap();
     let nodes: Vec<&str> = slurm.lines().filter(|line| !line.starts_with('#')).collect();
     assert_eq!(nodes[1], "NodeName=n2 NodeAddr=127.0.0.12 CPUs=4 RealMemory=2000");
     assert_eq!(nodes.len(), 3, "{slurm}");
