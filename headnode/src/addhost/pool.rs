@@ -111,12 +111,17 @@ mod tests {
         assert_eq!(Pool::new(&network, None).free(999, &HashSet::new()).len(), 254);
     }
 
+    /// Often near each other, so that ranges begin and end at the same place.
+    fn host() -> impl Strategy<Value = u8> {
+        prop_oneof![1u8..255, 1u8..6]
+    }
+
     proptest! {
         #[test]
         fn addresses_are_unique_hosts_and_lowest(
             taken in prop::collection::hash_set(0u8..=255, 0..200),
-            (a, b) in (1u8..255, 1u8..255),
-            (c, d) in (1u8..255, 1u8..255),
+            (a, b) in (host(), host()),
+            (c, d) in (host(), host()),
             count in 0usize..300,
         ) {
             let ip = |host: u8| Ipv4Addr::new(10, 1, 0, host);
