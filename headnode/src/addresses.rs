@@ -43,16 +43,21 @@ impl FromStr for Mac {
 
     /// Colons, dashes or nothing between the bytes, in either case.
     fn from_str(text: &str) -> Result<Self> {
-        let digits: String =
-            text.chars().filter(|c| !":-".contains(*c)).map(|c| c.to_ascii_lowercase()).collect();
-        let separators = text.chars().filter(|c| ":-".contains(*c)).count();
-        let right = digits.len() == 12 && digits.chars().all(|c| c.is_ascii_hexdigit());
+        let is_separator = |byte: &u8| matches!(byte, b':' | b'-');
+        let separators = text.bytes().filter(is_separator).count();
+        let mut mac = String::with_capacity(17);
+        for digit in text.bytes().filter(|byte| !is_separator(byte)) {
+            if mac.len() % 3 == 2 {
+                mac.push(':');
+            }
+            mac.push(char::from(digit.to_ascii_lowercase()));
+        }
+        let right = mac.len() == 17 && mac.bytes().all(|byte| byte == b':' || byte.is_ascii_hexdigit());
         ensure!(
             right && [0, 5].contains(&separators),
             "`{text}` is no MAC address such as 52:54:00:12:34:56"
         );
-        let pairs: Vec<&str> = (0..6).map(|i| &digits[2 * i..2 * i + 2]).collect();
-        Ok(Self(pairs.join(":")))
+        Ok(Self(mac))
     }
 }
 

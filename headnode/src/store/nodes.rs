@@ -276,9 +276,9 @@ impl Store {
     /// When the database cannot be read.
     pub async fn nodes(&self) -> Result<Vec<Node>> {
         self.list(
-            "SELECT json_group_array(json_object('id', id, 'name', name, 'group', group_name, 'network', network,
-                 'mac', mac, 'address', address, 'uid', uid, 'overrides', overrides, 'state', state,
-                 'since', since, 'seen_at', seen_at) ORDER BY name) FROM nodes",
+            // As a node's fields follow each other: names would double the text.
+            "SELECT json_group_array(json_array(id, name, group_name, network, mac, address, uid, overrides, state,
+                 since, seen_at) ORDER BY name) FROM nodes",
         )
         .await
     }
