@@ -148,6 +148,11 @@ pub enum Command {
         /// The node
         node: String,
     },
+    /// What an install would do to a node's disks, by the facts that it reported last
+    Plan {
+        /// The node
+        node: String,
+    },
     /// Prints the whole store as YAML
     Export {
         /// With the password hashes

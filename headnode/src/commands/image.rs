@@ -44,7 +44,7 @@ async fn add(context: &Context, name: &str, source: &Path) -> Result<()> {
     Ok(())
 }
 
-fn manifest(context: &Context, digest: &Digest) -> Result<Manifest> {
+pub(super) fn manifest(context: &Context, digest: &Digest) -> Result<Manifest> {
     let path = context.dir.images().join(digest.to_string()).join(MANIFEST_FILE);
     let bytes = fs::read(&path).with_context(|| format!("reading {}", path.display()))?;
     Manifest::parse(&bytes).with_context(|| format!("reading {}", path.display()))

@@ -17,6 +17,7 @@ mod network;
 mod node;
 mod os;
 mod password;
+mod plan;
 mod plugin;
 mod power;
 mod rollout;
@@ -107,6 +108,7 @@ pub async fn run(cli: Cli) -> Result<()> {
         }
         Command::Unlock { nodes } => context.store.unlock(&context.nodes_to_change(&nodes).await?).await,
         Command::Nii { node } => nii(&context, &node).await,
+        Command::Plan { node } => plan::plan(&context, &node).await,
         Command::Export { secrets } => backup::export(&context, secrets).await,
         Command::Import { file, armings } => backup::import(&context, &file, armings).await,
         Command::Status { nodes } => status::status(&context, &nodes).await,

@@ -89,6 +89,23 @@ impl Store {
         let surplus = lines.len().saturating_sub(limit as usize);
         Ok(lines.split_off(surplus))
     }
+
+    /// The facts that a node reported last, and when, in milliseconds since 1970.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn last_facts(&self, node: i64) -> Result<Option<(i64, Value)>> {
+        let row = sqlx::query(
+            "SELECT received_at, json_extract(body, '$.facts') AS facts FROM events
+             WHERE node = ? AND kind = 'facts' ORDER BY id DESC LIMIT 1",
+        )
+        .bind(node)
+        .fetch_optional(&self.pool)
+        .await?;
+        let Some(row) = row else { return Ok(None) };
+        let facts: String = row.try_get("facts")?;
+        Ok(Some((row.try_get("received_at")?, serde_json::from_str(&facts)?)))
+    }
 }
 
 /// The last `?1` events, and those of the nodes in `?2`: apart, for one query of both would always read the whole table.

@@ -155,3 +155,34 @@ fn a_batch_may_fill_a_spool_and_not_more() {
     assert_eq!(machine.send(vec![machine.event(2, warning(3 << 20))]), Err(ErrorCode::BadRequest));
     drop(head);
 }
+
+/// `plan`: what the node would do to the disks that it reported.
+#[test]
+fn a_plan_from_the_last_facts() {
+    let (head, machine) = installing("disked");
+    assert!(head.refused(&["plan", "n1"]).contains("n1 never reported its facts"));
+    let mut facts: serde_json::Value =
+        serde_json::from_str(include_str!("../../../imageinit/fixtures/facts.json")).unwrap();
+    let old =
+        json!({"partition": null, "kind": "ext4", "label": "precious", "size": 8 << 20, "used": 3 << 20});
+    facts["disks"][0]["contents"] = json!([old]);
+    let report = |seq, facts: &serde_json::Value| {
+        machine.send(vec![machine.event(seq, Body::Facts { facts: facts.clone() })]).unwrap();
+    };
+    report(1, &json!({"an older": "version"}));
+    report(2, &facts);
+    let refused = head.run(&["plan", "n1"]);
+    let shown = String::from_utf8(refused.stdout).unwrap();
+    assert!(shown.contains("disk system: /dev/vda (8.0 GiB, model QEMU HARDDISK, serial S-vda)"), "{shown}");
+    assert!(shown.contains("ext4 `precious`, 3 MiB in use"), "{shown}");
+    assert!(shown.contains("the image has no kernel"), "{shown}");
+    assert_eq!(refused.status.code(), Some(1));
+
+    head.furnish_package();
+    let plan = head.json(&["plan", "n1"]);
+    assert_eq!(plan["findings"], json!([]), "{plan}");
+    assert_eq!(plan["summary"]["disks"][0]["made"][1]["what"], "xfs on /");
+    facts["disks"][0]["size"] = json!(2 << 20);
+    report(3, &facts);
+    assert!(head.refused(&["plan", "n1"]).contains("would refuse"));
+}
