@@ -3,6 +3,8 @@
 
 #[path = "../../headnode/src/addresses.rs"]
 pub mod addresses;
+#[path = "../../headnode/src/dhcp/client.rs"]
+pub mod client;
 #[path = "../../headnode/src/addhost/file.rs"]
 pub mod file;
 #[path = "../../headnode/src/names.rs"]

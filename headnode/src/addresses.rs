@@ -4,8 +4,9 @@ use std::fmt;
 use std::net::Ipv4Addr;
 use std::str::FromStr;
 
-use anyhow::{Context as _, Result, bail, ensure};
-use serde::Deserialize;
+use anyhow::{Context as _, bail, ensure};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use uuid::Uuid;
 
 /// A MAC address; its text is lower case with colons, as everywhere on the wire.
@@ -16,7 +17,7 @@ pub struct Mac(String);
 impl TryFrom<String> for Mac {
     type Error = anyhow::Error;
 
-    fn try_from(text: String) -> Result<Self> {
+    fn try_from(text: String) -> anyhow::Result<Self> {
         text.parse()
     }
 }
@@ -42,7 +43,7 @@ impl FromStr for Mac {
     type Err = anyhow::Error;
 
     /// Colons, dashes or nothing between the bytes, in either case.
-    fn from_str(text: &str) -> Result<Self> {
+    fn from_str(text: &str) -> anyhow::Result<Self> {
         let is_separator = |byte: &u8| matches!(byte, b':' | b'-');
         let separators = text.bytes().filter(is_separator).count();
         let mut mac = String::with_capacity(17);
@@ -100,10 +101,43 @@ impl Subnet {
     }
 }
 
+impl Subnet {
+    /// The lowest address that may be a host's.
+    pub fn first_host(self) -> Ipv4Addr {
+        Ipv4Addr::from(u32::from(self.base) + 1)
+    }
+
+    /// Whether the two have addresses in common: then one is in the other.
+    pub fn overlaps(self, other: Self) -> bool {
+        let mask = u32::from(self.mask()) & u32::from(other.mask());
+        u32::from(self.base) & mask == u32::from(other.base) & mask
+    }
+}
+
+/// As text, in documents and JSON.
+macro_rules! serde_as_text {
+    ($($kind:ty),*) => {$(
+        impl Serialize for $kind {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $kind {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let text = String::deserialize(deserializer)?;
+                text.parse().map_err(|error| D::Error::custom(format_args!("{error:#}")))
+            }
+        }
+    )*};
+}
+
+serde_as_text!(Subnet, Range);
+
 impl FromStr for Subnet {
     type Err = anyhow::Error;
 
-    fn from_str(text: &str) -> Result<Self> {
+    fn from_str(text: &str) -> anyhow::Result<Self> {
         let (base, prefix) =
             text.split_once('/').with_context(|| format!("`{text}` is no subnet such as 10.1.0.0/24"))?;
         let base: Ipv4Addr = base.parse().with_context(|| format!("reading `{base}` as an IPv4 address"))?;
@@ -134,7 +168,7 @@ pub struct Range {
 impl FromStr for Range {
     type Err = anyhow::Error;
 
-    fn from_str(text: &str) -> Result<Self> {
+    fn from_str(text: &str) -> anyhow::Result<Self> {
         let Some((first, last)) = text.split_once('-') else {
             bail!("`{text}` is no range such as 10.1.0.100-10.1.0.200");
         };
@@ -192,6 +226,17 @@ mod tests {
         for text in ["10.1.2.0", "10.1.2.1/24", "10.1.2.0/31", "x/24", "10.1.2.0/x"] {
             assert!(text.parse::<Subnet>().is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn subnets_that_share_addresses_overlap() {
+        let overlap = |a: &str, b: &str| {
+            let (a, b): (Subnet, Subnet) = (a.parse().unwrap(), b.parse().unwrap());
+            assert_eq!(a.overlaps(b), b.overlaps(a));
+            a.overlaps(b)
+        };
+        assert!(overlap("10.1.0.0/16", "10.1.2.0/24") && overlap("10.1.2.0/24", "10.1.2.0/24"));
+        assert!(!overlap("10.1.2.0/24", "10.1.3.0/24") && !overlap("10.0.0.0/9", "10.128.0.0/24"));
     }
 
     #[test]

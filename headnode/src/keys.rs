@@ -90,6 +90,14 @@ pub fn trust(dir: &DataDir) -> Result<String> {
     fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))
 }
 
+/// What nodes believe.
+///
+/// # Errors
+/// When `init` did not run, or the file is broken.
+pub fn read_trust(dir: &DataDir) -> Result<Trust> {
+    serde_json::from_str(&trust(dir)?).with_context(|| format!("reading {}", dir.key(TRUST).display()))
+}
+
 /// The key that images are signed with.
 ///
 /// # Errors

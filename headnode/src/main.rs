@@ -5,19 +5,22 @@
 //! * [`store`], [`state`], [`report`]: what is known, and what may follow what.
 //! * [`document`], [`recipe`]: from a group's document to a node's NII.
 //! * [`scripts`], [`logs`], [`escrow`]: what package installs take, and leave with us.
-//! * [`script`], [`cpio`], [`netboot`], [`localboot`]: what firmware gets.
+//! * [`script`], [`cpio`], [`netboot`], [`boot_files`], [`localboot`]: what firmware gets.
 //! * [`http`], [`dhcp`], [`serve`]: the running server.
+//! * [`doctor`]: what keeps nodes from booting.
 //! * [`rollout`], [`site`]: many nodes, some at a time; commands of the site.
 //! * [`keys`], [`data_dir`]: secrets, and where they lie.
 
 mod addhost;
 mod addresses;
+mod boot_files;
 mod cli;
 mod clock;
 mod commands;
 mod cpio;
 mod data_dir;
 mod dhcp;
+mod doctor;
 mod document;
 mod escrow;
 #[cfg(test)]

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use crate::addresses::Mac;
 use crate::netboot::{INITRD, KERNEL, SEGMENT};
 use crate::recipe::Recipe;
-use crate::store::inventory::Netboot;
+use crate::store::inventory::{Netboot, Network};
 
 /// A node's firmware, as iPXE's `${platform}` says it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Deserialize)]
@@ -26,6 +26,11 @@ pub enum Platform {
 pub const PATH: &str = "/boot/script";
 /// What follows [`PATH`], in iPXE's words. No colons (hence `hexhyp`): in a relative URL the first one would end a scheme.
 pub const QUERY: &str = "?mac=${netX/mac:hexhyp}&uuid=${uuid}&platform=${platform}";
+/// The script's URL, as iPXE gets it on a network.
+pub fn url(network: &Network, http_port: u16) -> String {
+    format!("http://{}:{http_port}{PATH}{QUERY}", network.address)
+}
+
 /// The helper that starts a UEFI node's local disk.
 pub const LOCAL_BOOT: &str = "localboot.efi";
 

@@ -14,12 +14,13 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
+use crate::boot_files::{Loader, loaders, looked_in};
 use crate::cli;
 use crate::data_dir::DataDir;
 use crate::dhcp::child::{self, Dnsmasq};
-use crate::dhcp::config::{self, BIOS_LOADER, Files, Managed};
+use crate::dhcp::config::{self, Files, Managed};
 use crate::dhcp::leases::Link;
-use crate::http::{self, App, Shared, UEFI_LOADER};
+use crate::http::{self, App, Shared};
 use crate::keys::{self, Keys};
 use crate::localboot;
 use crate::log;
@@ -28,7 +29,7 @@ use crate::recipe::{HTTP_PORT, HTTPS_PORT};
 use crate::rollout;
 use crate::script::LOCAL_BOOT;
 use crate::store::Store;
-use crate::store::inventory::{Dhcp, Network};
+use crate::store::inventory::Network;
 
 /// How often the store is looked at: a pragma that reads one page.
 const LOOK: Duration = Duration::from_millis(500);
@@ -36,10 +37,6 @@ const LOOK: Duration = Duration::from_millis(500);
 const FIRST_REQUEST: Duration = Duration::from_secs(30);
 /// What a running transfer gets at the end.
 const FAREWELL: Duration = Duration::from_secs(2);
-/// Where distributions have iPXE: Debian, Red Hat.
-const IPXE_DIRS: [&str; 2] = ["/usr/lib/ipxe", "/usr/share/ipxe"];
-/// iPXE's names by distribution, the first that is there.
-const IPXE_UEFI: [&str; 3] = ["snponly.efi", "ipxe-snponly-x86_64.efi", "ipxe.efi"];
 
 /// Logs that are received at once, each of 8 MiB at most: a power failure or a broken mirror makes all nodes fail together.
 const LOG_BODIES: usize = 8;
@@ -52,13 +49,16 @@ type Web = JoinSet<Result<()>>;
 /// When something cannot be started, or a listener breaks.
 pub async fn run(dir: &DataDir, store: Store, options: &cli::Serve) -> Result<()> {
     let networks = store.networks().await?;
-    let ours: Vec<Ipv4Addr> = networks.iter().map(|network| network.address).collect();
+    let mut ours: Vec<Ipv4Addr> = networks.iter().map(|network| network.address).collect();
+    // Networks behind relays share another's.
+    ours.sort();
+    ours.dedup();
     let listen = if options.listen.is_empty() { &ours } else { &options.listen };
     ensure!(
         !listen.is_empty(),
         "there is no network to serve: add one with `headnode network add`, or use --listen"
     );
-    let local_boot = boot_files(dir, options.ipxe_dir.as_deref());
+    let local_boot = boot_files(dir, options.programs.ipxe_dir.as_deref());
     let ports = (store.port("http-port", HTTP_PORT).await?, store.port("https-port", HTTPS_PORT).await?);
     let app = App::new(Shared {
         store: store.clone(),
@@ -74,10 +74,11 @@ pub async fn run(dir: &DataDir, store: Store, options: &cli::Serve) -> Result<()
     let handle = Handle::new();
     let mut web = listeners(listen, ports, &app, tls, &handle)?;
 
-    let managed = managed(&networks)?;
+    let managed = Managed::all(&networks);
+    advise(&managed);
     let hosts = Hosts { path: dir.run("hosts"), reload: Notify::new() };
     hosts.update(&store).await?;
-    let dnsmasq = configure_dnsmasq(dir, &managed, ports.0, &options.dnsmasq)?;
+    let dnsmasq = configure_dnsmasq(dir, &managed, ports.0, &options.programs.dnsmasq)?;
     let mut running = match &dnsmasq {
         Some(dnsmasq) => Some(dnsmasq.start().await?),
         None => None,
@@ -108,7 +109,9 @@ async fn keep(dnsmasq: Option<&Dnsmasq>, running: Option<&mut child::Running>, r
 
 fn ready(listen: &[Ipv4Addr], (http, https): (u16, u16), managed: &[Managed]) -> String {
     let urls = listen.iter().map(|ip| format!("http://{ip}:{http} https://{ip}:{https}"));
-    let interfaces: Vec<&str> = managed.iter().map(|managed| managed.network.interface.as_str()).collect();
+    let mut interfaces: Vec<&str> =
+        managed.iter().map(|managed| managed.network.interface.as_str()).collect();
+    interfaces.dedup();
     let dhcp =
         if interfaces.is_empty() { String::new() } else { format!(" dhcp on {}", interfaces.join(", ")) };
     format!("serving {}{dhcp}", urls.collect::<Vec<_>>().join(" "))
@@ -152,20 +155,13 @@ fn listeners(
 /// Fills the TFTP root. Whether there is a helper for UEFI nodes' local disks.
 fn boot_files(dir: &DataDir, ipxe: Option<&Path>) -> bool {
     let tftp = dir.run("tftp");
-    let dirs: Vec<&Path> = ipxe.map_or_else(|| IPXE_DIRS.iter().map(Path::new).collect(), |dir| vec![dir]);
-    for (target, names) in [(BIOS_LOADER, &[BIOS_LOADER][..]), (UEFI_LOADER, &IPXE_UEFI[..])] {
-        let mut candidates = dirs.iter().flat_map(|dir| names.iter().map(move |name| dir.join(name)));
-        let copied = match candidates.find(|path| path.is_file()) {
-            Some(found) => {
-                fs::create_dir_all(&tftp).and_then(|()| fs::copy(found, tftp.join(target))).is_ok()
-            }
-            None => false,
-        };
-        if !copied {
+    for Loader { name, source } in loaders(ipxe) {
+        let copy = |source| fs::create_dir_all(&tftp).and_then(|()| fs::copy(source, tftp.join(name)));
+        if source.is_none_or(|source| copy(source).is_err()) {
             log::line(format_args!(
-                "no {target} from {}: install your distribution's iPXE (Debian: ipxe) or give --ipxe-dir; \
+                "no {name} from {}: install your distribution's iPXE (Debian: ipxe) or give --ipxe-dir; \
                  machines without an iPXE of their own cannot boot",
-                dirs.iter().map(|dir| dir.display().to_string()).collect::<Vec<_>>().join(" or ")
+                looked_in(ipxe)
             ));
         }
     }
@@ -180,22 +176,15 @@ fn boot_files(dir: &DataDir, ipxe: Option<&Path>) -> bool {
     }
 }
 
-fn managed(networks: &[Network]) -> Result<Vec<Managed>> {
-    let managed = networks.iter().filter(|network| network.dhcp == Dhcp::Managed);
-    // Absent where the kernel has no IPv6.
-    let if_inet6 = fs::read_to_string("/proc/net/if_inet6").unwrap_or_default();
-    let managed = managed.map(|network| {
-        let prefixes = config::prefixes(&if_inet6, &network.interface);
-        if prefixes.is_empty() {
-            log::line(format_args!(
-                "{0} has no IPv6 address of its own, so iPXE waits 13 s for a router at each boot; \
-                 `ip address add fd77::1/64 dev {0}` before the start ends that",
-                network.interface
-            ));
-        }
-        Ok(Managed { network: network.clone(), prefixes })
-    });
-    managed.collect()
+fn advise(managed: &[Managed]) {
+    let waits = |managed: &&Managed| managed.prefixes.is_empty() && !managed.network.is_relayed();
+    for Managed { network, .. } in managed.iter().filter(waits) {
+        log::line(format_args!(
+            "{0} has no IPv6 address of its own, so iPXE waits 13 s for a router at each boot; \
+             `ip address add fd77::1/64 dev {0}` before the start ends that",
+            network.interface
+        ));
+    }
 }
 
 fn configure_dnsmasq(

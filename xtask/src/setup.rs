@@ -73,6 +73,8 @@ const TOOLS: &[Tool] = &[
     tool("setcap", "libcap2-bin", "libcap"),
     tool("minisign", "minisign", "minisign"),
     tool("bsdtar", "libarchive-tools", "bsdtar"),
+    // what doctor asks for firewall rules
+    tool("nft", "nftables", "nftables"),
     // what reads the files of the head node's plugins
     tool("dhcpd", "isc-dhcp-server", "dhcp-server"),
     tool("kea-dhcp4", "kea-dhcp4-server", "kea"),

@@ -1,4 +1,5 @@
-//! Packet sockets (packet(7)): hearing DHCP requests whoever answers them, and asking by ARP whether an address is in use.
+//! Packet sockets (packet(7)): hearing DHCP requests whoever answers them, asking by ARP whether an address is in use, and
+//! asking for DHCP servers.
 
 use std::collections::HashMap;
 use std::io::{self, ErrorKind};
@@ -13,6 +14,7 @@ use tokio::io::unix::AsyncFd;
 use tokio::time::timeout;
 
 use crate::addresses::Mac;
+use crate::dhcp::client::{self, CLIENT_PORT, Offer};
 use crate::dhcp::packet::{self, Packet, SERVER_PORT};
 use crate::log;
 
@@ -41,6 +43,13 @@ const TO_SERVER: [SockFilter; 9] = [
     SockFilter::new(0x06, 0, 0, 0xffff),
     SockFilter::new(0x06, 0, 0, 0),
 ];
+
+/// The same for what goes to a client's port.
+const TO_CLIENT: [SockFilter; 9] = {
+    let mut filter = TO_SERVER;
+    filter[6] = SockFilter::new(0x15, 0, 1, CLIENT_PORT as u32);
+    filter
+};
 
 /// Hears what machines ask DHCP servers for.
 pub struct Listener(Link);
@@ -111,6 +120,31 @@ pub async fn who_has(interface: &str, addresses: &[Ipv4Addr]) -> Result<HashMap<
         }
     }
     Ok(answers)
+}
+
+/// What DHCP servers on a link offer, in the time that `patience` is, to a machine that says these options of itself. No
+/// offer is taken.
+///
+/// # Errors
+/// When there is no such interface, or for want of rights.
+pub async fn offers(interface: &str, patience: Duration, options: &[(u8, &[u8])]) -> Result<Vec<Offer>> {
+    let link = Link::open(interface, libc::ETH_P_IP, &TO_CLIENT)?;
+    let mut id = [0; 4];
+    getrandom::fill(&mut id).context("reading random numbers")?;
+    let id = u32::from_ne_bytes(id);
+    let question = packet::broadcast(&client::discover(id, options));
+    link.broadcast(&question).with_context(|| format!("sending a DHCPDISCOVER on {interface}"))?;
+    let mut offers = Vec::new();
+    let listen = async {
+        loop {
+            let frame = link.receive().await?;
+            offers.extend(packet::to_client(&frame).and_then(|payload| client::offer(payload, id)));
+        }
+    };
+    match timeout(patience, listen).await {
+        Ok(broken) => broken,
+        Err(_) => Ok(offers),
+    }
 }
 
 /// Who says with an ARP packet, question or answer, that an address is its own.

@@ -10,10 +10,10 @@
 
 mod ask;
 pub mod file;
-mod link;
+pub mod link;
 pub mod names;
 mod ping;
-mod pool;
+pub mod pool;
 mod propose;
 mod said;
 mod session;
@@ -140,7 +140,7 @@ async fn rehearse(proposer: &Proposer, network: &Network) -> Result<()> {
     let mac = "02:00:00:00:00:01".parse()?;
     let (network_name, about) = (network.name.clone(), String::new());
     let candidate = Candidate { mac, uuid: None, network: network_name, relayed: false, boots: true, about };
-    let sample = proposer.node("sample".into(), &candidate, Some(network.address));
+    let sample = proposer.node("sample".into(), &candidate, Some(network.subnet.first_host()));
     proposer.check(&sample).await.context("trying the group with a sample node")
 }
 

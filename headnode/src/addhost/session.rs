@@ -404,7 +404,9 @@ async fn next(answers: &mut Option<Receiver<String>>) -> Option<String> {
 pub fn network_on<'a>(networks: &'a [Network], interface: &str, name: Option<&str>) -> Result<&'a Network> {
     let mut on = networks
         .iter()
-        .filter(|network| network.interface == interface && name.is_none_or(|name| network.name == name));
+        .filter(|network| network.interface == interface)
+        // Those behind relays are named, or what their relays say tells them apart.
+        .filter(|network| name.map_or(!network.is_relayed(), |name| network.name == name));
     let first = on.next().with_context(|| match name {
         Some(name) => format!("there is no network `{name}` on {interface}: see `headnode network list`"),
         None => format!("there is no network on {interface}: see `headnode network list`"),

@@ -3,22 +3,61 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 
 use crate::addresses::{Range, Subnet};
+use crate::dhcp::foreign::Server;
 use crate::store::inventory::{Dhcp, MacProof};
 
 /// `network …`
 #[derive(Debug, Subcommand)]
 pub enum Network {
     /// Adds a network
-    Add(NetworkAdd),
+    Add {
+        /// Its name
+        name: String,
+        /// What it is
+        #[command(flatten)]
+        set: NetworkSet,
+    },
+    /// Changes one
+    Set {
+        /// The network
+        name: String,
+        /// What it is to be
+        #[command(flatten)]
+        set: NetworkSet,
+    },
+    /// Drops what a network may do without
+    Unset {
+        /// The network
+        name: String,
+        /// What goes
+        #[arg(required = true, value_enum)]
+        keys: Vec<NetworkKey>,
+    },
+    /// Opens one in an editor
+    Edit {
+        /// The network
+        name: String,
+    },
     /// Lists them
     List,
-    /// Shows one, and what an external DHCP server must say
+    /// Shows one
     Show {
         /// The network
         name: String,
+    },
+    /// Prints what a DHCP server of the site's own must say
+    Snippet {
+        /// The network
+        name: String,
+        /// The server
+        #[arg(value_enum)]
+        server: Server,
+        /// The site's TFTP server, which has iPXE's undionly.kpxe and snponly.efi
+        #[arg(long)]
+        tftp: Ipv4Addr,
     },
     /// Removes one
     Rm {
@@ -27,20 +66,18 @@ pub enum Network {
     },
 }
 
-/// `network add`
+/// What a network is.
 #[derive(Debug, Args)]
-pub struct NetworkAdd {
-    /// Its name
-    pub name: String,
-    /// The head node's interface on it
+pub struct NetworkSet {
+    /// The head node's interface on it, or on the way to it
     #[arg(long)]
-    pub interface: String,
+    pub interface: Option<String>,
     /// Its addresses, as 10.1.0.0/24
     #[arg(long)]
-    pub subnet: Subnet,
-    /// The head node's own address
+    pub subnet: Option<Subnet>,
+    /// The head node's own address; one that is not in the subnet if a relay is in between
     #[arg(long)]
-    pub address: Ipv4Addr,
+    pub address: Option<Ipv4Addr>,
     /// Leases for machines without a reservation, as 10.1.0.100-10.1.0.200
     #[arg(long)]
     pub range: Option<Range>,
@@ -53,12 +90,25 @@ pub struct NetworkAdd {
     /// Domain of its nodes
     #[arg(long)]
     pub domain: Option<String>,
-    /// Who serves DHCP
-    #[arg(long, value_enum, default_value = "managed")]
-    pub dhcp: Dhcp,
-    /// How a node's MAC address is proved
-    #[arg(long, value_enum, default_value = "link")]
-    pub mac_proof: MacProof,
+    /// Who serves DHCP (managed)
+    #[arg(long, value_enum)]
+    pub dhcp: Option<Dhcp>,
+    /// How a node's MAC address is proved (link)
+    #[arg(long, value_enum)]
+    pub mac_proof: Option<MacProof>,
+}
+
+/// What a network may do without.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum NetworkKey {
+    /// Leases for machines without a reservation
+    Range,
+    /// Default gateway
+    Gateway,
+    /// Name servers
+    Dns,
+    /// Domain
+    Domain,
 }
 
 /// `image …`

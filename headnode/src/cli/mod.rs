@@ -1,11 +1,13 @@
 //! The command line (docs/headnode.md says what each command does).
 //!
 //! * [`addhost`]: machines that become nodes.
+//! * [`doctor`]: whether all is well.
 //! * [`inventory`]: what nodes are made of: networks, images, netboots, distributions, scripts.
 //! * [`nodes`]: groups, nodes, and what they boot.
 //! * [`plugins`]: who is told of them.
 
 mod addhost;
+mod doctor;
 mod inventory;
 mod nodes;
 mod plugins;
@@ -17,7 +19,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use addhost::{Addhost, Host};
-pub use inventory::{Image, Netboot, Network, NetworkAdd, Os, Script};
+pub use doctor::{Doctor, Programs};
+pub use inventory::{Image, Netboot, Network, NetworkKey, NetworkSet, Os, Script};
 pub use nodes::{Assignment, Attribute, Boot, Escrow, Group, Node, NodeSet, Pace};
 pub use plugins::{Plugin, Render};
 pub use site::ImportSite;
@@ -64,6 +67,8 @@ pub enum Command {
     Init(Init),
     /// Runs: HTTP, TLS, DHCP, TFTP
     Serve(Serve),
+    /// Looks for what keeps nodes from booting, and says what to do
+    Doctor(Doctor),
     /// Prints or writes the public trust.json, for initrd-builder
     Trust {
         /// Write it there instead
@@ -211,12 +216,9 @@ pub struct Serve {
     /// Listen there, not on the addresses of all networks
     #[arg(long)]
     pub listen: Vec<Ipv4Addr>,
-    /// Where the distribution has iPXE's boot files
-    #[arg(long)]
-    pub ipxe_dir: Option<PathBuf>,
-    /// The dnsmasq to run
-    #[arg(long, default_value = "dnsmasq")]
-    pub dnsmasq: PathBuf,
+    /// What of the distribution it uses
+    #[command(flatten)]
+    pub programs: Programs,
 }
 
 #[cfg(test)]

@@ -130,7 +130,7 @@ pub(super) fn check(catalog: &Catalog, group: &str, source: Source<'_>) -> Resul
         group: group.into(),
         network: network.name.clone(),
         mac: "02:00:00:00:00:01".parse()?,
-        address: Some(network.address),
+        address: Some(network.subnet.first_host()),
         uid: None,
         overrides: String::new(),
         state: State::Unknown,

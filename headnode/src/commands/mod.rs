@@ -5,6 +5,7 @@ mod attribute;
 mod backup;
 mod boot;
 mod change;
+mod doctor;
 mod effective;
 mod escrow;
 mod group;
@@ -71,11 +72,12 @@ pub async fn run(cli: Cli) -> Result<()> {
             let Context { dir, store, .. } = Context::open(&data_dir, output, yes).await?;
             return serve::run(&dir, store, options).await;
         }
+        Command::Doctor(options) => return doctor::run(&data_dir, output, options).await,
         _ => {}
     }
     let context = Context::open(&data_dir, output, yes).await?;
     match command {
-        Command::Init(_) | Command::Serve(_) | Command::HashPassword => Ok(()),
+        Command::Init(_) | Command::Serve(_) | Command::Doctor(_) | Command::HashPassword => Ok(()),
         Command::Completion { .. } | Command::Man { .. } => Ok(()),
         Command::Trust { write } => trust(&context, write.as_deref()),
         Command::Network(command) => network::run(&context, command).await,

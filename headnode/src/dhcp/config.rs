@@ -1,11 +1,12 @@
 //! dnsmasq's configuration and host file (dnsmasq(8), 2.85 and newer). Pure text.
 
 use std::fmt::Write as _;
+use std::fs;
 use std::path::Path;
 
 use crate::http::UEFI_LOADER;
 use crate::script;
-use crate::store::inventory::Network;
+use crate::store::inventory::{Dhcp, Network};
 use crate::store::nodes::Node;
 
 /// iPXE for BIOS.
@@ -18,6 +19,25 @@ pub struct Managed {
     pub network: Network,
     /// As `fd77::`; of an address that is not link-local.
     pub prefixes: Vec<String>,
+}
+
+impl Managed {
+    /// The managed ones of these networks.
+    pub fn all(networks: &[Network]) -> Vec<Self> {
+        // Absent where the kernel has no IPv6.
+        let if_inet6 = fs::read_to_string("/proc/self/net/if_inet6").unwrap_or_default();
+        let managed = networks.iter().filter(|network| network.dhcp == Dhcp::Managed);
+        managed
+            .map(|network| Self {
+                network: network.clone(),
+                // A relay's routers announce themselves.
+                prefixes: match network.is_relayed() {
+                    true => Vec::new(),
+                    false => prefixes(&if_inet6, &network.interface),
+                },
+            })
+            .collect()
+    }
 }
 
 /// The files that the configuration names.
@@ -142,7 +162,7 @@ mod tests {
     use std::process::Command;
 
     use super::*;
-    use crate::store::inventory::{Dhcp, MacProof};
+    use crate::store::inventory::MacProof;
 
     fn networks() -> Vec<Managed> {
         let network = Network {

@@ -7,20 +7,25 @@ use std::net::Ipv4Addr;
 use thiserror::Error;
 use uuid::Uuid;
 
+use super::client::CLIENT_PORT;
 use crate::addresses::{Mac, machine_id};
 
 /// The port that servers listen on.
 pub const SERVER_PORT: u16 = 67;
 
 const UDP: u8 = 17;
-const BOOT_REQUEST: u8 = 1;
-const ETHERNET: u8 = 1;
-const COOKIE: [u8; 4] = [99, 130, 83, 99];
+pub(super) const BOOT_REQUEST: u8 = 1;
+pub(super) const ETHERNET: u8 = 1;
+pub(super) const COOKIE: [u8; 4] = [99, 130, 83, 99];
 
 /// Fields of the fixed part (RFC 2131, figure 1).
-mod field {
+pub(super) mod field {
     use std::ops::Range;
 
+    pub const ID: Range<usize> = 4..8;
+    pub const FLAGS: Range<usize> = 10..12;
+    pub const YIADDR: Range<usize> = 16..20;
+    pub const SIADDR: Range<usize> = 20..24;
     pub const GIADDR: Range<usize> = 24..28;
     pub const CHADDR: Range<usize> = 28..34;
     pub const SNAME: Range<usize> = 44..108;
@@ -30,14 +35,16 @@ mod field {
 }
 
 /// Numbers of options.
-mod option {
+pub(super) mod option {
     pub const PAD: u8 = 0;
     pub const HOST_NAME: u8 = 12;
     pub const REQUESTED: u8 = 50;
     pub const OVERLOAD: u8 = 52;
     pub const KIND: u8 = 53;
     pub const SERVER: u8 = 54;
+    pub const WANTED: u8 = 55;
     pub const VENDOR_CLASS: u8 = 60;
+    pub const FILE: u8 = 67;
     pub const USER_CLASS: u8 = 77;
     pub const ARCH: u8 = 93;
     pub const UUID: u8 = 97;
@@ -104,6 +111,15 @@ pub enum Malformed {
 
 /// The payload of an IPv4 packet that is a whole UDP datagram to a DHCP server (RFC 791, 768).
 pub fn to_server(ip: &[u8]) -> Option<&[u8]> {
+    to_port(ip, SERVER_PORT)
+}
+
+/// The same of one to a client.
+pub fn to_client(ip: &[u8]) -> Option<&[u8]> {
+    to_port(ip, CLIENT_PORT)
+}
+
+fn to_port(ip: &[u8], port: u16) -> Option<&[u8]> {
     let header = usize::from(ip.first()? & 0xf) * 4;
     let fragment = number(ip.get(6..8)?) & 0x3fff;
     if ip[0] >> 4 != 4 || header < 20 || *ip.get(9)? != UDP || fragment != 0 {
@@ -112,7 +128,25 @@ pub fn to_server(ip: &[u8]) -> Option<&[u8]> {
     let udp = ip.get(header..usize::from(number(ip.get(2..4)?)))?;
     let length = usize::from(number(udp.get(4..6)?));
     let payload = udp.get(8..length)?;
-    (number(&udp[2..4]) == SERVER_PORT).then_some(payload)
+    (number(&udp[2..4]) == port).then_some(payload)
+}
+
+/// An IPv4 packet from a client without an address to all servers, without a UDP checksum (RFC 768 lets it be 0).
+pub fn broadcast(payload: &[u8]) -> Vec<u8> {
+    // Questions are a few hundred bytes.
+    let udp_length = 8 + payload.len() as u16;
+    let mut ip = vec![0x45, 0, 0, 0, 0, 0, 0, 0, 64, UDP];
+    ip[2..4].copy_from_slice(&(20 + udp_length).to_be_bytes());
+    ip.resize(16, 0);
+    ip.extend([0xff; 4]);
+    let mut sum: u32 = ip.chunks(2).map(|pair| u32::from(number(pair))).sum();
+    sum = (sum & 0xffff) + (sum >> 16);
+    ip[10..12].copy_from_slice(&(!(sum as u16)).to_be_bytes());
+    for number in [CLIENT_PORT, SERVER_PORT, udp_length, 0] {
+        ip.extend(number.to_be_bytes());
+    }
+    ip.extend(payload);
+    ip
 }
 
 /// Reads a datagram's payload. Options that are cut off or have a wrong length count as absent: servers take such machines
@@ -160,7 +194,7 @@ pub fn read(payload: &[u8]) -> Result<Packet, Malformed> {
 
 /// All options by number, those of the fields `file` and `sname` too if they say so (RFC 2132, 9.3); one that comes in
 /// pieces is put together (RFC 3396).
-fn options(payload: &[u8]) -> BTreeMap<u8, Vec<u8>> {
+pub(super) fn options(payload: &[u8]) -> BTreeMap<u8, Vec<u8>> {
     let mut found = BTreeMap::new();
     if payload.get(field::COOKIE) != Some(&COOKIE) {
         return found;
@@ -195,7 +229,7 @@ fn number(two: &[u8]) -> u16 {
     two.iter().fold(0, |number, byte| number << 8 | u16::from(*byte))
 }
 
-fn address(bytes: &[u8]) -> Option<Ipv4Addr> {
+pub(super) fn address(bytes: &[u8]) -> Option<Ipv4Addr> {
     let bytes: [u8; 4] = bytes.try_into().ok()?;
     let address = Ipv4Addr::from(bytes);
     (!address.is_unspecified()).then_some(address)
@@ -208,7 +242,7 @@ fn mac(bytes: &[u8]) -> Option<Mac> {
 }
 
 /// Some put a zero byte at the end.
-fn text(bytes: &[u8]) -> String {
+pub(super) fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).trim_end_matches('\0').to_owned()
 }
 
@@ -366,6 +400,14 @@ mod tests {
             assert_eq!(to_server(&broken), None, "{at} {value}");
         }
         assert_eq!(to_server(&ip[..27]), None);
+    }
+
+    #[test]
+    fn what_is_broadcast_is_a_datagram_to_a_server() {
+        let ip = broadcast(b"abc");
+        assert_eq!((to_server(&ip), to_client(&ip)), (Some(&b"abc"[..]), None));
+        let sum: u32 = ip[..20].chunks(2).map(|pair| u32::from(number(pair))).sum();
+        assert_eq!((sum & 0xffff) + (sum >> 16), 0xffff, "the checksum of RFC 791");
     }
 
     proptest! {

@@ -1,62 +1,13 @@
-//! What admins define beside nodes: networks, images, netboots, groups.
-
-use std::net::{IpAddr, Ipv4Addr};
+//! What admins define beside nodes and networks: images, netboots, groups.
 
 use anyhow::{Context as _, Result, ensure};
-use clap::ValueEnum;
 use nii::digest::Digest;
-use serde::{Deserialize, Serialize};
 use sqlx::Row as _;
 use sqlx::sqlite::SqliteRow;
 
+pub use super::networks::{Dhcp, MacProof, Network};
 use super::{Store, Write, parsed, parsed_option, refused};
-use crate::addresses::{Range, Subnet};
 use crate::clock;
-
-/// A provisioning network.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Network {
-    /// Its name.
-    pub name: String,
-    /// The head node's interface on it.
-    pub interface: String,
-    /// Its addresses.
-    pub subnet: Subnet,
-    /// The head node's own address.
-    pub address: Ipv4Addr,
-    /// What unreserved leases come from.
-    pub range: Option<Range>,
-    /// Default gateway of its nodes.
-    pub gateway: Option<Ipv4Addr>,
-    /// Name servers of its nodes.
-    pub dns: Vec<IpAddr>,
-    /// Domain of its nodes.
-    pub domain: Option<String>,
-    /// Who serves DHCP.
-    pub dhcp: Dhcp,
-    /// How a node's MAC address is proved.
-    pub mac_proof: MacProof,
-}
-
-/// Who serves DHCP on a network.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Dhcp {
-    /// A dnsmasq that `serve` drives.
-    Managed,
-    /// The site's own server.
-    External,
-}
-
-/// How the MAC address behind an IP address is found out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum MacProof {
-    /// By ARP on the link, or our lease.
-    Link,
-    /// Not at all: the request's word is taken. For nodes behind a relay.
-    None,
-}
 
 /// A named version of an image.
 #[derive(Clone, Debug)]
@@ -95,97 +46,7 @@ pub struct Group {
     pub changed_at: i64,
 }
 
-/// The text that serde makes of a unit variant.
-fn word(value: &impl Serialize) -> Result<String> {
-    Ok(serde_json::to_value(value)?.as_str().unwrap_or_default().to_owned())
-}
-
-fn from_word<T: for<'a> Deserialize<'a>>(row: &SqliteRow, column: &'static str) -> Result<T> {
-    let text: String = row.try_get(column)?;
-    serde_json::from_value(text.into()).with_context(|| format!("reading column {column} of the store"))
-}
-
-impl Network {
-    fn of(row: &SqliteRow) -> Result<Self> {
-        Ok(Self {
-            name: row.try_get("name")?,
-            interface: row.try_get("interface")?,
-            subnet: parsed(row, "subnet")?,
-            address: parsed(row, "address")?,
-            range: parsed_option(row, "range")?,
-            gateway: parsed_option(row, "gateway")?,
-            dns: serde_json::from_str(row.try_get("dns")?).context("reading column dns of the store")?,
-            domain: row.try_get("domain")?,
-            dhcp: from_word(row, "dhcp")?,
-            mac_proof: from_word(row, "mac_proof")?,
-        })
-    }
-}
-
 impl Store {
-    /// Adds a network.
-    ///
-    /// # Errors
-    /// When its name or address is taken.
-    pub async fn add_network(&self, network: &Network) -> Result<()> {
-        sqlx::query(
-            "INSERT INTO networks (name, interface, subnet, address, range, gateway, dns, domain, dhcp, mac_proof)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        )
-        .bind(&network.name)
-        .bind(&network.interface)
-        .bind(network.subnet.to_string())
-        .bind(network.address.to_string())
-        .bind(network.range.map(|range| range.to_string()))
-        .bind(network.gateway.map(|gateway| gateway.to_string()))
-        .bind(serde_json::to_string(&network.dns)?)
-        .bind(&network.domain)
-        .bind(word(&network.dhcp)?)
-        .bind(word(&network.mac_proof)?)
-        .execute(&self.pool)
-        .await
-        .map_err(|error| {
-            let taken = |_: &str| format!("there is a network of the name {} or the address {} already", network.name, network.address);
-            refused(error, taken, String::new)
-        })?;
-        Ok(())
-    }
-
-    /// All networks, by name.
-    ///
-    /// # Errors
-    /// When the database cannot be read.
-    pub async fn networks(&self) -> Result<Vec<Network>> {
-        let rows = sqlx::query("SELECT * FROM networks ORDER BY name").fetch_all(&self.pool).await?;
-        rows.iter().map(Network::of).collect()
-    }
-
-    /// One network.
-    ///
-    /// # Errors
-    /// When there is none of that name.
-    pub async fn network(&self, name: &str) -> Result<Network> {
-        let row = sqlx::query("SELECT * FROM networks WHERE name = ?")
-            .bind(name)
-            .fetch_optional(&self.pool)
-            .await?;
-        Network::of(
-            &row.with_context(|| format!("there is no network `{name}`: see `headnode network list`"))?,
-        )
-    }
-
-    /// Removes a network.
-    ///
-    /// # Errors
-    /// When nodes are on it, or there is none of that name.
-    pub async fn remove_network(&self, name: &str) -> Result<()> {
-        let result = sqlx::query("DELETE FROM networks WHERE name = ?").bind(name).execute(&self.pool).await;
-        let in_use = || format!("the network {name} has nodes: remove them first");
-        let removed = result.map_err(|error| refused(error, str::to_owned, in_use))?.rows_affected();
-        ensure!(removed == 1, "there is no network `{name}`: see `headnode network list`");
-        Ok(())
-    }
-
     /// Lets a name mean an image.
     ///
     /// # Errors

@@ -1,6 +1,6 @@
 //! The store: one SQLite file, in WAL mode, so that the commands and a running `serve` can use it at once.
 //!
-//! * [`inventory`]: what admins define beside nodes: networks, images, netboots, groups.
+//! * [`networks`]; [`inventory`]: what else admins define beside nodes: images, netboots, groups.
 //! * [`nodes`]: nodes, their states, and the audit log.
 //! * [`attempts`]: armings, attempts, sessions.
 //! * [`backup`]: all of it as plain rows.
@@ -20,6 +20,7 @@ pub mod enrol;
 pub mod events;
 pub mod hosts;
 pub mod inventory;
+mod networks;
 pub mod nodes;
 pub mod oses;
 pub mod package;
@@ -49,6 +50,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (11, "boot", include_str!("../../migrations/0011_boot.sql")),
     (12, "rollouts", include_str!("../../migrations/0012_rollouts.sql")),
     (13, "os", include_str!("../../migrations/0013_os.sql")),
+    (20, "relays", include_str!("../../migrations/0020_relays.sql")),
 ];
 
 /// The store.
@@ -76,10 +78,7 @@ impl Store {
                 .foreign_keys(true)
                 .busy_timeout(Duration::from_secs(10));
             let pool = SqlitePoolOptions::new().max_connections(4).connect_with(options).await?;
-            let migrations = MIGRATIONS.iter().map(|(version, name, sql)| {
-                Migration::new(*version, (*name).into(), MigrationType::Simple, sql.into_sql_str(), false)
-            });
-            Migrator::with_migrations(migrations.collect()).run(&pool).await?;
+            migrator(MIGRATIONS).run(&pool).await?;
             Ok(Self { pool })
         };
         open().await.with_context(|| format!("opening the store {}", path.display()))
@@ -122,6 +121,21 @@ impl Store {
         serde_json::from_str(row.try_get(0)?).context("reading rows of the store")
     }
 
+    /// What SQLite finds wrong with the file: nothing, as a rule.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn damage(&self) -> Result<Vec<String>> {
+        let mut damage: Vec<String> =
+            sqlx::query_scalar("PRAGMA integrity_check").fetch_all(&self.pool).await?;
+        damage.retain(|line| line != "ok");
+        for row in sqlx::query("PRAGMA foreign_key_check").fetch_all(&self.pool).await? {
+            let (table, parent): (String, String) = (row.try_get(0)?, row.try_get(2)?);
+            damage.push(format!("a row of {table} refers to {parent}, where nothing is"));
+        }
+        Ok(damage)
+    }
+
     /// The number kept under `key`, or `default`.
     ///
     /// # Errors
@@ -146,6 +160,13 @@ impl Store {
             .await?;
         Ok(())
     }
+}
+
+fn migrator(migrations: &[(i64, &'static str, &'static str)]) -> Migrator {
+    let migrations = migrations.iter().map(|(version, name, sql)| {
+        Migration::new(*version, (*name).into(), MigrationType::Simple, sql.into_sql_str(), false)
+    });
+    Migrator::with_migrations(migrations.collect())
 }
 
 /// See [`Store::watch`].
@@ -195,5 +216,33 @@ fn refused(
         Some(database) if database.is_unique_violation() => anyhow::anyhow!(unique(database.message())),
         Some(database) if database.is_foreign_key_violation() => anyhow::anyhow!(foreign()),
         _ => error.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn networks_keep_what_is_on_them() {
+        let scratch = tempfile::tempdir().unwrap();
+        let path = scratch.path().join("camphor.db");
+        let before: Vec<_> = MIGRATIONS.iter().filter(|(version, ..)| *version < 20).copied().collect();
+        let options = SqliteConnectOptions::new().filename(&path).create_if_missing(true);
+        let pool = SqlitePoolOptions::new().max_connections(1).connect_with(options).await.unwrap();
+        migrator(&before).run(&pool).await.unwrap();
+        let rows = "INSERT INTO networks VALUES ('prov', 'br0', '10.1.0.0/24', '10.1.0.1', NULL, NULL, '[]', NULL, 'managed', 'link');
+             INSERT INTO groups VALUES ('g', '', 0);
+             INSERT INTO nodes (name, group_name, network, mac, overrides, state, since)
+             VALUES ('n1', 'g', 'prov', '52:54:00:00:00:01', '', 'unknown', 0);
+             INSERT INTO hosts (name, network, address, added_at) VALUES ('h1', 'prov', '10.1.0.9', 0)";
+        sqlx::raw_sql(rows).execute(&pool).await.unwrap();
+        pool.close().await;
+
+        let store = Store::open(&path).await.unwrap();
+        assert!(store.damage().await.unwrap().is_empty());
+        assert_eq!(store.networks().await.unwrap()[0].address.to_string(), "10.1.0.1");
+        assert_eq!(store.node("n1").await.unwrap().network, "prov");
+        assert!(store.remove_network("prov").await.unwrap_err().to_string().contains("has nodes"));
     }
 }

@@ -1,0 +1,174 @@
+//! Keys and certificates: that only we may read them, and that nodes will believe them.
+
+use std::fs;
+use std::io::{self, Write as _};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use nii::envelope::Purpose;
+use nii::trust::Trust;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{CertificateError, ClientConfig, ClientConnection, RootCertStore};
+use x509_parser::prelude::{FromDer as _, X509Certificate};
+
+use super::{Examined, Finding};
+use crate::clock;
+use crate::keys::{self, Keys};
+
+/// What ends earlier is worth a warning.
+const SOON_S: u64 = 30 * 24 * 3600;
+/// For a server on this machine.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// Whether private keys are there, and nobody else's to read.
+pub fn modes(examined: &Examined) -> Result<Vec<Finding>> {
+    let mut findings = Vec::new();
+    let folder = examined.dir.key("");
+    let own = rustix::process::getuid().as_raw();
+    for path in [examined.dir.run(".."), folder.clone()] {
+        let path = path.canonicalize().with_context(|| format!("resolving {}", path.display()))?;
+        let metadata = fs::metadata(&path).with_context(|| format!("reading {}", path.display()))?;
+        // The outer folder shuts all; the one of the keys may be as it was made.
+        if path != folder && metadata.permissions().mode() & 0o077 != 0 {
+            let (about, mode) = (path.display().to_string(), metadata.permissions().mode() & 0o777);
+            findings.push(Finding::problem(
+                &about,
+                format!("others may look into it (mode {mode:04o})"),
+                format!("chmod 700 {about}"),
+            ));
+        }
+    }
+    for entry in fs::read_dir(&folder).with_context(|| format!("reading {}", folder.display()))? {
+        let path = entry?.path();
+        let metadata = fs::metadata(&path).with_context(|| format!("reading {}", path.display()))?;
+        let (about, mode) = (path.display().to_string(), metadata.permissions().mode() & 0o777);
+        let private = path.extension().is_some_and(|extension| extension == "key");
+        if private && mode & 0o077 != 0 {
+            let what = format!("others may read it (mode {mode:04o})");
+            findings.push(Finding::problem(&about, what, format!("chmod 600 {about}; who has read it?")));
+        } else if private && metadata.uid() != own {
+            let what = format!("it belongs to the user {}", metadata.uid());
+            findings.push(Finding::problem(&about, what, format!("chown {own} {about}")));
+        }
+    }
+    if let Err(error) = Keys::load(&examined.dir).and(keys::image_key(&examined.dir)) {
+        let todo = "bring it back from a backup: new keys are believed by new initrds only";
+        findings.push(Finding::problem(folder.display().to_string(), format!("{error:#}"), todo));
+    }
+    if findings.is_empty() {
+        findings.push(Finding::ok(folder.display().to_string(), "all there, and nobody else's to read"));
+    }
+    Ok(findings)
+}
+
+/// Whether nodes believe what is signed, and the TLS side at every network's address.
+pub fn certificates(examined: &Examined) -> Result<Vec<Finding>> {
+    let trust = keys::read_trust(&examined.dir)?;
+    let mut findings = vec![authority(&trust)?, online_key(examined, &trust)?];
+    let mut addresses: Vec<_> = examined.networks.iter().map(|network| network.address).collect();
+    addresses.sort();
+    addresses.dedup();
+    let config = client(&trust)?;
+    for address in addresses {
+        findings.push(server(SocketAddr::from((address, examined.https)), address, &config));
+    }
+    Ok(findings)
+}
+
+fn authority(trust: &Trust) -> Result<Finding> {
+    let about = "the cluster's authority (trust.json)";
+    let der =
+        CertificateDer::from_pem_slice(trust.ca_pem.as_bytes()).context("reading trust.json's ca_pem")?;
+    let (_, certificate) = X509Certificate::from_der(&der).context("reading trust.json's ca_pem")?;
+    let seconds = |time: x509_parser::time::ASN1Time| u64::try_from(time.timestamp()).unwrap_or_default();
+    let (begin, end) =
+        (seconds(certificate.validity().not_before), seconds(certificate.validity().not_after));
+    if clock::now_s() < begin {
+        let todo = "set the clock";
+        return Ok(Finding::problem(about, format!("it is valid from {} on only", day(begin)), todo));
+    }
+    Ok(lasts(about, end))
+}
+
+/// A payload that is signed and opened again, as a node does it.
+fn online_key(examined: &Examined, trust: &Trust) -> Result<Finding> {
+    let about = "the key of NIIs (nii.cert)";
+    let envelope = Keys::load(&examined.dir)?.seal(Purpose::Time, Vec::new());
+    let open = |now| envelope.open(Purpose::Time, &trust.root_keys, now);
+    let now = clock::now_s();
+    let todo = "bring keys/ back from a backup, or make new ones: move keys/ away, `headnode init`, and build initrds anew";
+    Ok(match (open(now), open(now + SOON_S)) {
+        (Err(error), _) => Finding::problem(about, format!("nodes do not believe it: {error}"), todo),
+        (Ok(_), Err(_)) => Finding::warning(about, "it ends within 30 days", todo),
+        (Ok(_), Ok(_)) => Finding::ok(about, "nodes believe it"),
+    })
+}
+
+fn lasts(about: &str, end: u64) -> Finding {
+    let now = clock::now_s();
+    let todo = "make new keys: move keys/ away, `headnode init`, and build initrds anew (`headnode trust`)";
+    match end {
+        _ if end <= now => Finding::problem(about, format!("it expired on {}", day(end)), todo),
+        _ if end <= now + SOON_S => Finding::warning(about, format!("it ends on {}", day(end)), todo),
+        _ => Finding::ok(about, format!("valid until {}", day(end))),
+    }
+}
+
+fn day(seconds: u64) -> String {
+    let text = clock::text(i64::try_from(seconds.saturating_mul(1000)).unwrap_or(i64::MAX));
+    text.split('T').next().unwrap_or_default().to_owned()
+}
+
+/// A client that believes what a node does.
+fn client(trust: &Trust) -> Result<Arc<ClientConfig>> {
+    let mut roots = RootCertStore::empty();
+    roots.add(
+        CertificateDer::from_pem_slice(trust.ca_pem.as_bytes()).context("reading trust.json's ca_pem")?,
+    )?;
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
+    Ok(Arc::new(config.with_root_certificates(roots).with_no_client_auth()))
+}
+
+fn server(socket: SocketAddr, address: Ipv4Addr, config: &Arc<ClientConfig>) -> Finding {
+    let about = socket.to_string();
+    let todo = "restart `headnode serve`: it makes its certificate at its start, for the networks of then";
+    match shake(socket, address, config) {
+        Ok(()) => Finding::ok(about, "its certificate is for this address, by the cluster's authority"),
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => Finding::ok(
+            about,
+            "nobody serves TLS now; the certificate is made at the start of `headnode serve`",
+        ),
+        Err(error) => match cause(&error) {
+            Some(rustls::Error::InvalidCertificate(
+                CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
+            )) => Finding::problem(about, "its certificate is not for this address", todo),
+            Some(rustls::Error::InvalidCertificate(error)) => {
+                Finding::problem(about, format!("nodes refuse its certificate: {error:?}"), todo)
+            }
+            // Who answers there, and whether anybody can, is the ports' and the interfaces' business.
+            _ => Finding::untold(about, &error.to_string()),
+        },
+    }
+}
+
+fn shake(socket: SocketAddr, address: Ipv4Addr, config: &Arc<ClientConfig>) -> io::Result<()> {
+    let mut stream = TcpStream::connect_timeout(&socket, PATIENCE)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_write_timeout(Some(PATIENCE))?;
+    let name = ServerName::IpAddress(address.into());
+    let mut connection = ClientConnection::new(config.clone(), name).map_err(io::Error::other)?;
+    let mut tls = rustls::Stream::new(&mut connection, &mut stream);
+    // An empty write ends the handshake; nothing is asked.
+    tls.flush()?;
+    connection.send_close_notify();
+    connection.complete_io(&mut stream).map(drop)
+}
+
+fn cause(error: &io::Error) -> Option<&rustls::Error> {
+    error.get_ref()?.downcast_ref()
+}
