@@ -433,7 +433,11 @@ fn serve_survives_thirty_kills() {
         for machine in machines {
             scope.spawn(|| machine.run(&over));
         }
-        for _ in 0..30 {
+        // On a busy machine few boots come as far as to a token before the next kill.
+        let mut kills = 0;
+        while kills < 30 || ledger.lock().unwrap().replays <= 20 {
+            kills += 1;
+            assert!(kills < 500, "no machine shows an old token");
             if serves.outcome() != Value::Null {
                 serves.begin_rollout();
             }
@@ -455,10 +459,5 @@ fn serve_survives_thirty_kills() {
     serves.head.kill();
     serves.look();
     let ledger = ledger.into_inner().unwrap();
-    assert!(
-        ledger.replays > 20 && ledger.done.len() >= usize::from(NODES),
-        "{} {}",
-        ledger.replays,
-        ledger.done.len()
-    );
+    assert!(ledger.done.len() >= usize::from(NODES), "{}", ledger.done.len());
 }
