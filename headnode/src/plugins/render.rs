@@ -7,7 +7,7 @@ use minijinja::{AutoEscape, Environment, ErrorKind, State, UndefinedBehavior, Va
 use serde_json::Value as Json;
 
 /// What a template may do: some hundreds of steps a node. A loop without end is stopped.
-const FUEL: u64 = 200_000_000;
+const FUEL: u64 = 40_000_000;
 
 /// A template that was read.
 pub struct Template<'a> {
