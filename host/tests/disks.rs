@@ -234,7 +234,7 @@ fn filesystems_are_made_mounted_and_let_go() {
     for (n, (part, format)) in parts.iter().zip(formats).enumerate() {
         let label = Some(format!("L{n}"));
         let act = Act::Mkfs {
-            partition: disk.partition(part),
+            device: disk.partition(part).into(),
             format,
             uuid: uuid(n as u128),
             label,
@@ -252,7 +252,7 @@ fn filesystems_are_made_mounted_and_let_go() {
         assert!(blkid.contains(&format!("LABEL=L{n}\n")), "{blkid}");
     }
     let mount = |part: usize, path: &str| Act::Mount {
-        partition: disk.partition(&parts[part]),
+        device: disk.partition(&parts[part]).into(),
         format: formats[part],
         path: path.into(),
         options: vec!["noatime".into()],
@@ -290,8 +290,8 @@ fn a_stale_reference_is_refused() {
     let part = entry(1, linux(), "root", 512, 1, 40);
     apply(&target, write_table(&disk, table(vec![part.clone()])));
     let stranger = plan::op::PartitionRef { guid: Uuid::from_u128(9), ..disk.partition(&part) };
-    let mkfs = |partition| Act::Mkfs {
-        partition,
+    let mkfs = |partition: plan::op::PartitionRef| Act::Mkfs {
+        device: partition.into(),
         format: Format::Ext4,
         uuid: Uuid::from_u128(1),
         label: None,
@@ -311,7 +311,7 @@ fn a_failing_mkfs_says_why() {
     let options = vec!["-O".into(), "no_such_feature".into()];
     let uuid = Uuid::from_u128(1);
     let act =
-        Act::Mkfs { partition: disk.partition(&part), format: Format::Ext4, uuid, label: None, options };
+        Act::Mkfs { device: disk.partition(&part).into(), format: Format::Ext4, uuid, label: None, options };
     let error = refusal(&target, act);
     assert!(
         error.contains("running mkfs.ext4 -F") && error.contains("Invalid filesystem option set"),

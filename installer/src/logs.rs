@@ -89,9 +89,9 @@ fn end(path: &Path) -> std::io::Result<Vec<u8>> {
 fn secrets(ctx: &Ctx) -> Vec<String> {
     let mut found: Vec<String> = ctx.session.iter().map(|session| session.key.expose().to_owned()).collect();
     if let Some(secrets) = ctx.nii.as_ref().and_then(|nii| nii.secrets.as_ref()) {
-        let Secrets { root_password_hash, user_password_hashes, ssh_host_keys } = secrets;
-        let hashes = root_password_hash.iter().chain(user_password_hashes.values());
-        found.extend(hashes.map(|hash| hash.expose().to_owned()));
+        let Secrets { root_password_hash, user_password_hashes, ssh_host_keys, luks_keys } = secrets;
+        let texts = root_password_hash.iter().chain(user_password_hashes.values()).chain(luks_keys.values());
+        found.extend(texts.map(|hash| hash.expose().to_owned()));
         for key in ssh_host_keys {
             let private = key.private.expose();
             found.push(private.to_owned());

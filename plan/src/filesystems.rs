@@ -44,7 +44,7 @@ impl Placed<'_> {
             Format::Swap => "sw",
             // FAT has no owners: nobody but root has business on the ESP.
             Format::Vfat => "umask=0077",
-            Format::Ext4 | Format::Xfs => "defaults",
+            Format::Ext4 | Format::Xfs | Format::Btrfs | Format::Tmpfs => "defaults",
         };
         let own = &self.wanted.mount_options;
         if own.is_empty() { vec![default.to_owned()] } else { own.clone() }
@@ -98,7 +98,7 @@ pub(crate) fn ops(inputs: &Inputs<'_>, placed: &[Placed<'_>]) -> Vec<Op> {
         options.extend(wanted.mkfs_options.iter().cloned());
         let what = wanted.mount.as_deref().unwrap_or(wanted.format.name());
         let act = Act::Mkfs {
-            partition: placed.partition.clone(),
+            device: placed.partition.clone().into(),
             format: wanted.format,
             uuid: placed.uuid,
             label: wanted.label.clone(),
@@ -109,11 +109,11 @@ pub(crate) fn ops(inputs: &Inputs<'_>, placed: &[Placed<'_>]) -> Vec<Op> {
     let mounts = made().filter_map(|placed| {
         let path = placed.mount()?.to_owned();
         let reason = format!("{path} of the new system is partition `{}`", placed.wanted.device);
-        let (partition, format) = (placed.partition.clone(), placed.wanted.format);
+        let (device, format) = (placed.partition.clone().into(), placed.wanted.format);
         // Only a switch into the root keeps these mounts; options such as `noexec` would but hinder the install.
         let kept = inputs.nii.install.after == After::SwitchRoot;
         let options = if kept { placed.mount_options() } else { Vec::new() };
-        Some(Op::new(Act::Mount { partition, format, path, options }, reason))
+        Some(Op::new(Act::Mount { device, format, path, options }, reason))
     });
     mkfs.chain(mounts).collect()
 }

@@ -34,6 +34,6 @@ pub fn filesystem_text(format: Format, uuid: Uuid) -> String {
             let [a, b, c, d, ..] = uuid.into_bytes();
             format!("{a:02X}{b:02X}-{c:02X}{d:02X}")
         }
-        Format::Ext4 | Format::Xfs | Format::Swap => uuid.to_string(),
+        Format::Ext4 | Format::Xfs | Format::Btrfs | Format::Swap | Format::Tmpfs => uuid.to_string(),
     }
 }

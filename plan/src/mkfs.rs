@@ -8,13 +8,15 @@ use crate::ids::filesystem_text;
 use crate::op::Act;
 use crate::os::{is_at_least, major_minor};
 
-/// The program that makes a format; none for swap space, which is one page that `host` writes itself.
+/// The program that makes a format; none for swap space, which is one page that `host`
+/// writes itself, and for tmpfs, which is on no device.
 pub fn tool(format: Format) -> Option<&'static str> {
     match format {
         Format::Ext4 => Some("mkfs.ext4"),
         Format::Xfs => Some("mkfs.xfs"),
         Format::Vfat => Some("mkfs.vfat"),
-        Format::Swap => None,
+        Format::Btrfs => Some("mkfs.btrfs"),
+        Format::Swap | Format::Tmpfs => None,
     }
 }
 
@@ -77,20 +79,21 @@ pub(crate) fn options(format: Format, os: &Os, version: Option<&str>) -> Vec<Str
             let off = XFS.iter().filter(|f| version >= f.known_since && !is_at_least(os, f.read_since));
             off.flat_map(|feature| feature.off).map(Into::into).collect()
         }
-        Format::Vfat | Format::Swap => Vec::new(),
+        Format::Vfat | Format::Btrfs | Format::Swap | Format::Tmpfs => Vec::new(),
     }
 }
 
 /// The command line of an [`Act::Mkfs`]; `None` for any other act, and for a format without a [`tool`].
 pub fn argv(act: &Act) -> Option<Vec<String>> {
-    let Act::Mkfs { partition, format, uuid, label, options } = act else { return None };
+    let Act::Mkfs { device, format, uuid, label, options } = act else { return None };
     let program = tool(*format)?;
     let serial = filesystem_text(*format, *uuid).replace('-', "");
     let (fixed, label_flag): (Vec<String>, _) = match format {
         Format::Ext4 => (vec!["-F".into(), "-q".into(), "-U".into(), uuid.to_string()], "-L"),
         Format::Xfs => (vec!["-f".into(), "-q".into(), "-m".into(), format!("uuid={uuid}")], "-L"),
         Format::Vfat => (vec!["-i".into(), serial], "-n"),
-        Format::Swap => return None,
+        Format::Btrfs => (vec!["-f".into(), "-q".into(), "-U".into(), uuid.to_string()], "-L"),
+        Format::Swap | Format::Tmpfs => return None,
     };
     let label = label.iter().flat_map(|label| [label_flag.to_owned(), label.clone()]);
     Some(
@@ -98,7 +101,7 @@ pub fn argv(act: &Act) -> Option<Vec<String>> {
             .chain(fixed)
             .chain(label)
             .chain(options.iter().cloned())
-            .chain([partition.path()])
+            .chain([device.path()])
             .collect(),
     )
 }
@@ -147,7 +150,7 @@ mod tests {
             let partition = PartitionRef { disk: "/dev/nvme0n1".into(), number: 2, guid: Uuid::nil() };
             let uuid = Uuid::from_u128(0x1a2b3c4d_0000_5000_8000_000000000000);
             let options = options.iter().map(ToString::to_string).collect();
-            argv(&Act::Mkfs { partition, format, uuid, label: label.map(Into::into), options })
+            argv(&Act::Mkfs { device: partition.into(), format, uuid, label: label.map(Into::into), options })
                 .unwrap()
                 .join(" ")
         };

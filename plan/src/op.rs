@@ -53,6 +53,49 @@ pub struct PartitionRef {
     pub guid: Uuid,
 }
 
+/// What a file system is made on, or something else that stacks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum BlockDevice {
+    /// A partition.
+    Partition(PartitionRef),
+    /// A RAID array.
+    Array(ArrayRef),
+    /// A logical volume.
+    Volume(VolumeRef),
+    /// An encrypted device, opened.
+    Crypt(CryptRef),
+}
+
+/// A RAID array: by its node for the kernel, by its UUID so that it cannot be another one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ArrayRef {
+    /// Its name, as in `/dev/md/NAME` of the installed system.
+    pub array: String,
+    /// Its node here, as in `/dev/md127`.
+    pub node: String,
+    /// The UUID in its superblocks.
+    pub uuid: Uuid,
+}
+
+/// A logical volume: device-mapper finds it by name, and its group is one of ours.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct VolumeRef {
+    /// Its group.
+    pub group: String,
+    /// Its name.
+    pub volume: String,
+}
+
+/// An encrypted device that is open.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct CryptRef {
+    /// Its name in device-mapper.
+    pub crypt: String,
+    /// The UUID in its header.
+    pub uuid: Uuid,
+}
+
 /// What is written into a file.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Content {
@@ -119,8 +162,8 @@ pub enum Act {
     },
     /// Make a file system or swap space.
     Mkfs {
-        /// On this partition.
-        partition: PartitionRef,
+        /// On this device.
+        device: BlockDevice,
         /// Of this format.
         format: Format,
         /// With this UUID (for vfat: the first 32 bits are its serial number).
@@ -132,8 +175,8 @@ pub enum Act {
     },
     /// Mount a file system below the new root; makes the mount point.
     Mount {
-        /// The partition.
-        partition: PartitionRef,
+        /// The device.
+        device: BlockDevice,
         /// Its format.
         format: Format,
         /// Mount point below the new root; `/` is the new root itself.
@@ -302,6 +345,31 @@ impl PartitionRef {
     pub fn path(&self) -> String {
         let separator = if self.disk.ends_with(|c: char| c.is_ascii_digit()) { "p" } else { "" };
         format!("{}{separator}{}", self.disk, self.number)
+    }
+}
+
+impl VolumeRef {
+    /// Its name in device-mapper: `GROUP-VOLUME`, with hyphens of either doubled.
+    pub fn mapper(&self) -> String {
+        format!("{}-{}", self.group.replace('-', "--"), self.volume.replace('-', "--"))
+    }
+}
+
+impl BlockDevice {
+    /// The kernel's or device-mapper's path, here and in the installed system's initramfs alike but for arrays.
+    pub fn path(&self) -> String {
+        match self {
+            Self::Partition(partition) => partition.path(),
+            Self::Array(array) => array.node.clone(),
+            Self::Volume(volume) => format!("/dev/mapper/{}", volume.mapper()),
+            Self::Crypt(crypt) => format!("/dev/mapper/{}", crypt.crypt),
+        }
+    }
+}
+
+impl From<PartitionRef> for BlockDevice {
+    fn from(partition: PartitionRef) -> Self {
+        Self::Partition(partition)
     }
 }
 

@@ -64,12 +64,12 @@ impl fmt::Display for Act {
             Self::WriteJournal { partition, record } => {
                 write!(f, "write journal of arming {} to {}", record.arming, partition.path())
             }
-            Self::Mkfs { partition, format, uuid, options, .. } => {
-                write!(f, "make {} {uuid} on {}", format.name(), partition.path())?;
+            Self::Mkfs { device, format, uuid, options, .. } => {
+                write!(f, "make {} {uuid} on {}", format.name(), device.path())?;
                 if options.is_empty() { Ok(()) } else { write!(f, " with {}", options.join(" ")) }
             }
-            Self::Mount { partition, format, path, options } => {
-                write!(f, "mount {} ({}", partition.path(), format.name())?;
+            Self::Mount { device, format, path, options } => {
+                write!(f, "mount {} ({}", device.path(), format.name())?;
                 options.iter().try_for_each(|option| write!(f, ",{option}"))?;
                 write!(f, ") on {path}")
             }

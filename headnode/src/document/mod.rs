@@ -66,6 +66,9 @@ pub struct Document {
     /// As in the NII.
     #[serde(default)]
     pub storage: Storage,
+    /// Passphrases of encrypted devices, by their names in `storage.luks`.
+    #[serde(default)]
+    pub luks_keys: BTreeMap<String, Secret>,
     /// As in the NII.
     #[serde(default)]
     pub modules: Vec<Module>,

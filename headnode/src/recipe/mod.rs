@@ -234,6 +234,7 @@ impl Recipe {
                 root_password_hash: document.root.password_hash.clone(),
                 user_password_hashes: package.map(Package::password_hashes).unwrap_or_default(),
                 ssh_host_keys: Vec::new(),
+                luks_keys: document.luks_keys.clone(),
             }),
         }
     }

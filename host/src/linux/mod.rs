@@ -37,11 +37,11 @@ use nii::manifest::Manifest;
 use nii::secret::Secret;
 use nii::trust::Trust;
 use nii::v1::Format;
-use plan::op::{Content, Guard, NEW_ROOT, PartitionRef};
+use plan::op::{BlockDevice, Content, Guard, NEW_ROOT};
 use plan::{Act, Facts, Op, Target};
 use uuid::Uuid;
 
-use self::disk::{record, swap, table};
+use self::disk::{device, record, swap, table};
 use self::modules::Modules;
 use self::mounts::Mount;
 use self::root::{Owner, Root};
@@ -104,16 +104,14 @@ impl Linux {
             }
             Act::WriteJournal { partition, record } => record::write(partition, record),
             Act::SetPartitionType { partition, kind } => table::set_kind(partition, *kind),
-            Act::Mkfs { partition, uuid, label, .. } => {
-                table::find(Path::new(SYS), partition)?;
+            Act::Mkfs { device, uuid, label, .. } => {
+                let node = device::find(Path::new(SYS), device)?;
                 match plan::mkfs::argv(act) {
                     Some(argv) => processes::run(&argv, watch),
-                    None => swap::make(partition, *uuid, label.as_deref()),
+                    None => swap::make(&node, *uuid, label.as_deref()),
                 }
             }
-            Act::Mount { partition, format, path, options } => {
-                self.mount(partition, *format, path, options, watch)
-            }
+            Act::Mount { device, format, path, options } => self.mount(device, *format, path, options, watch),
             Act::MountTmpfs { size, inodes } => self.mount_tmpfs(*size, *inodes),
             Act::MountKernelFs => self.mount_kernel_filesystems(watch),
             Act::Sync => mounts::sync(&self.root),
@@ -219,15 +217,15 @@ impl Linux {
 
     fn mount(
         &mut self,
-        partition: &PartitionRef,
+        device: &BlockDevice,
         format: Format,
         path: &str,
         options: &[String],
         watch: &mut dyn Watch,
     ) -> anyhow::Result<()> {
-        table::find(Path::new(SYS), partition)?;
+        device::find(Path::new(SYS), device)?;
         self.prepare(format.name(), watch);
-        let what = Mount { source: &partition.path(), format: format.name(), options };
+        let what = Mount { source: &device.path(), format: format.name(), options };
         let below = Path::new(path).strip_prefix("/").unwrap_or(Path::new(path));
         if below.as_os_str().is_empty() {
             return self.mount_root(&what);

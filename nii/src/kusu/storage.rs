@@ -106,7 +106,13 @@ impl Layout {
         let group = options.get("vg").copied().unwrap_or_default().to_owned();
         let size_mib = size(row, options, path, out);
         self.filesystem(row, &format!("{group}/{name}"), options, path, out);
-        self.storage.logical_volumes.push(LogicalVolume { name, group, size_mib, preserve: kept(row) });
+        self.storage.logical_volumes.push(LogicalVolume {
+            name,
+            group,
+            size_mib,
+            preserve: kept(row),
+            ..LogicalVolume::default()
+        });
     }
 
     fn physical(&mut self, row: &PartitionRow, options: &Options<'_>, path: &str, out: Out<'_>) {
@@ -131,7 +137,13 @@ impl Layout {
         self.add(
             disk,
             number,
-            Partition { label, kind: PartitionType::Lvm, size_mib, preserve: kept(row) },
+            Partition {
+                label,
+                kind: PartitionType::Lvm,
+                size_mib,
+                preserve: kept(row),
+                ..Partition::default()
+            },
             path,
             out,
         );
@@ -153,7 +165,13 @@ impl Layout {
         let label = self.free_label(&wanted);
         let size_mib = size(row, options, path, out);
         self.filesystem(row, &label, options, path, out);
-        self.add(disk, number, Partition { label, kind, size_mib, preserve: kept(row) }, path, out);
+        self.add(
+            disk,
+            number,
+            Partition { label, kind, size_mib, preserve: kept(row), ..Partition::default() },
+            path,
+            out,
+        );
     }
 
     fn add(&mut self, disk: u32, number: u32, partition: Partition, path: &str, out: Out<'_>) {
@@ -198,9 +216,8 @@ impl Layout {
             format,
             preserve: kept(row),
             label,
-            mkfs_options: Vec::new(),
             mount: mount.filter(|_| format != Format::Swap),
-            mount_options: Vec::new(),
+            ..Filesystem::default()
         });
     }
 
@@ -211,6 +228,7 @@ impl Layout {
         let disks = std::mem::take(&mut self.disks).into_iter().map(|(number, partitions)| Disk {
             name: format!("disk{number}"),
             select: DiskSelect { number: Some(number), ..DiskSelect::default() },
+            wipe: None,
             partitions: partitions.into_values().collect(),
         });
         self.storage.disks = disks.collect();
@@ -266,17 +284,15 @@ impl Layout {
             return;
         }
         let (label, size_mib) = if efi { ("esp", 512) } else { ("bios", 1) };
-        let partition = Partition { label: label.into(), kind, size_mib: Some(size_mib), preserve: false };
+        let partition =
+            Partition { label: label.into(), kind, size_mib: Some(size_mib), ..Partition::default() };
         disk.partitions.insert(0, partition);
         if efi {
             self.storage.filesystems.push(Filesystem {
                 device: label.into(),
                 format: Format::Vfat,
-                preserve: false,
-                label: None,
-                mkfs_options: Vec::new(),
                 mount: Some("/boot/efi".into()),
-                mount_options: Vec::new(),
+                ..Filesystem::default()
             });
         }
     }

@@ -6,6 +6,7 @@
 mod network;
 mod package;
 mod select;
+mod stacked;
 mod storage;
 mod validate;
 
@@ -25,9 +26,10 @@ pub use package::{
     Services, Source, User,
 };
 pub use select::{DiskPick, DiskSelect, Excluded, Hint};
+pub use stacked::{LogicalVolume, Luks, Raid, RaidLevel, VolumeGroup};
 pub use storage::{
-    Device, Disk, Filesystem, Format, LogicalVolume, PARTITION_NAME_MAX, Partition, PartitionType, Raid,
-    RaidLevel, Storage, StorageMode, VolumeGroup,
+    Attribute, Device, Disk, Filesystem, Format, FoundBy, MountAt, PARTITION_NAME_MAX, Partition,
+    PartitionType, Storage, StorageMode, Subvolume, Wipe,
 };
 
 /// The version of the document that these types read and write.
@@ -292,6 +294,9 @@ pub struct Secrets {
     /// Host keys, for [`HostKeys::Provided`] and [`HostKeys::Keep`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ssh_host_keys: Vec<SshHostKey>,
+    /// Keys of the encrypted devices, by [`Luks::name`]: passphrases.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub luks_keys: BTreeMap<String, Secret>,
 }
 
 /// One SSH host key.

@@ -128,6 +128,7 @@ pub(crate) fn partitions_of<'a>(storage: &'a Storage, device: &str) -> Vec<&'a s
             // A group's devices are partitions and arrays: there is no way back to a volume.
             devices.iter().flat_map(|device| partitions_of(storage, device)).collect()
         }
+        Some(Device::Luks(luks)) => partitions_of(storage, &luks.device),
         None => Vec::new(),
     }
 }

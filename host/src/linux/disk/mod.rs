@@ -7,11 +7,13 @@
 //! * [`firmware_raid`]: disks that belong to an array of the firmware's.
 //! * [`superblock`]: what lies on a disk or a partition, for people.
 //! * [`contents`]: where file systems are, also within RAID members and physical volumes; [`loops`]: a part of a device, to mount.
+//! * [`device`]: what an op names, found again.
 //! * [`survey`]: the disks of a machine, as facts; [`attachment`]: how and where one is attached.
 
 mod attachment;
 pub mod block;
 pub mod contents;
+pub mod device;
 pub mod firmware_raid;
 pub mod gpt;
 pub mod loops;

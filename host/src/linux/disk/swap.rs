@@ -14,7 +14,6 @@
 use std::path::Path;
 
 use anyhow::{Context, ensure};
-use plan::op::PartitionRef;
 use uuid::Uuid;
 
 use super::block::{Block, Device};
@@ -24,16 +23,16 @@ const LABEL: usize = 16;
 /// The kernel refuses less (`MIN_SWAP_PAGES` of mkswap).
 const MIN_PAGES: u64 = 10;
 
-/// Makes a partition swap space, of pages as this kernel has them.
+/// Makes a device swap space, of pages as this kernel has them.
 ///
 /// # Errors
-/// When the partition or the label has no fitting size, someone uses the partition, or the device fails.
-pub fn make(partition: &PartitionRef, uuid: Uuid, label: Option<&str>) -> anyhow::Result<()> {
-    let path = partition.path();
-    let mut device = Device::exclusive(Path::new(&path))?;
+/// When the device or the label has no fitting size, someone uses the device, or it fails.
+pub fn make(path: &Path, uuid: Uuid, label: Option<&str>) -> anyhow::Result<()> {
+    let mut device = Device::exclusive(path)?;
     let page = header(device.size(), rustix::param::page_size(), uuid, label.unwrap_or_default())
-        .with_context(|| format!("making swap space on {path}"))?;
-    device.write(0, &page).and_then(|()| device.flush()).with_context(|| format!("writing to {path}"))
+        .with_context(|| format!("making swap space on {}", path.display()))?;
+    let written = device.write(0, &page).and_then(|()| device.flush());
+    written.with_context(|| format!("writing to {}", path.display()))
 }
 
 fn header(size: u64, page_size: usize, uuid: Uuid, label: &str) -> anyhow::Result<Vec<u8>> {

@@ -52,7 +52,7 @@ fn device(storage: &Storage, name: &str, path: &str, out: Out<'_>) {
                 None => return,
             }
         }
-        Some(Device::LogicalVolume(_)) => return,
+        Some(Device::Luks(_) | Device::LogicalVolume(_)) => return,
         None if name.contains('/') => format!("there is no logical volume `{name}`"),
         None => format!("no disk has a partition labelled `{name}`, and no array has that name"),
     };
@@ -63,6 +63,7 @@ fn one_filesystem(filesystem: &Filesystem, path: &str, out: Out<'_>) {
     let limit = match filesystem.format {
         Format::Ext4 | Format::Swap => 16,
         Format::Xfs => 12,
+        Format::Btrfs | Format::Tmpfs => 255,
         Format::Vfat => 11,
     };
     if let Some(label) = &filesystem.label

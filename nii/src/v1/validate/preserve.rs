@@ -63,6 +63,7 @@ fn is_kept(storage: &Storage, device: &str) -> Option<bool> {
     storage.device(device).map(|device| match device {
         Device::Partition(_, partition) => partition.preserve,
         Device::Raid(raid) => raid.preserve,
+        Device::Luks(luks) => luks.preserve,
         Device::LogicalVolume(volume) => volume.preserve,
     })
 }

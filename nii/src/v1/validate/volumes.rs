@@ -103,7 +103,7 @@ fn groups<'a>(storage: &'a Storage, used: &mut Used<'a>, out: Out<'_>) {
                 Some(Device::Partition(_, partition)) if partition.kind != PartitionType::Lvm => {
                     format!("`{device}` must have the type `lvm`")
                 }
-                Some(Device::Partition(..) | Device::Raid(_)) => {
+                Some(Device::Partition(..) | Device::Raid(_) | Device::Luks(_)) => {
                     used.take(device, path, &format!("the volume group `{}`", group.name), out);
                     continue;
                 }
@@ -119,7 +119,7 @@ fn logical(storage: &Storage, out: Out<'_>) {
     let mut names = BTreeSet::new();
     let mut growing = BTreeSet::new();
     for (i, volume) in storage.logical_volumes.iter().enumerate() {
-        let LogicalVolume { name, group, size_mib, preserve } = volume;
+        let LogicalVolume { name, group, size_mib, preserve, .. } = volume;
         let path = format!("storage.logical_volumes[{i}]");
         lvm_name(name, &format!("{path}.name"), out);
         if !names.insert((group, name)) {
