@@ -8,6 +8,8 @@ mod network;
 mod nii;
 mod preflight;
 mod report;
+#[cfg(test)]
+mod rerun_tests;
 mod session;
 mod settle_network;
 mod stages;

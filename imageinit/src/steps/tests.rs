@@ -136,7 +136,7 @@ pub(super) fn facts() -> Facts {
     serde_json::from_str(include_str!("../../fixtures/facts.json")).unwrap()
 }
 
-fn recorder(document: &'static str, facts: Facts) -> Recorder {
+pub(super) fn recorder(document: &'static str, facts: Facts) -> Recorder {
     let manifest = Manifest::parse(include_bytes!("../../fixtures/manifest.json")).unwrap();
     let mut recorder = Recorder::new(facts)
         .answering("http://head:8080/api/v1/time", |request| Ok(time(request)))
@@ -155,7 +155,7 @@ pub(super) struct Run {
     reports: Vec<Body>,
 }
 
-fn run(recorder: Recorder) -> Run {
+pub(super) fn run(recorder: Recorder) -> Run {
     let cmdline = "camphor.head=http://head:8080 BOOTIF=01-52-54-00-00-00-01";
     run_as(recorder, cmdline, &[])
 }
@@ -207,7 +207,7 @@ pub(super) fn run_as(recorder: Recorder, cmdline: &str, allow_kusu: &[&str]) -> 
     Run { result, policy: policy(&on_failure), ops, lines, reports }
 }
 
-const DISKED: &str = include_str!("../../fixtures/disked.json");
+pub(super) const DISKED: &str = include_str!("../../fixtures/disked.json");
 const DISKLESS: &str = include_str!("../../fixtures/diskless.json");
 
 #[test]

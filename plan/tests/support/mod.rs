@@ -3,6 +3,9 @@
 #![allow(dead_code, reason = "each test binary uses a part")]
 #![allow(clippy::expect_used, reason = "test support")]
 
+pub mod cases;
+pub mod model;
+
 use nii::digest::Digest;
 use nii::manifest::{Kernel, Manifest, Os, Payload};
 use nii::{Finding, Nii, Strictness};
@@ -36,6 +39,13 @@ impl Case {
 
     pub fn disked(&self) -> Result<Plan, Vec<Finding>> {
         self.with_inputs(plan::install::disked)
+    }
+
+    /// As [`Case::disked`], of the machine as it is now, by another attempt.
+    pub fn again(&self, facts: &Facts) -> Result<Plan, Vec<Finding>> {
+        let (nii, manifest) = (self.nii(), &self.manifest);
+        let attempt = Uuid::from_u128(3);
+        plan::install::disked(&Inputs { facts, nii: &nii, manifest, arming: ARMING, attempt })
     }
 
     pub fn diskless(&self) -> Result<Plan, Vec<Finding>> {
