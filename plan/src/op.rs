@@ -96,6 +96,35 @@ pub struct CryptRef {
     pub uuid: Uuid,
 }
 
+/// What keeps a disk from being written: the kernel's use of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Holder {
+    /// Everything that is mounted on a directory and below it, after ending the programs of a root there.
+    Mount {
+        /// Absolute path in the installer's own system.
+        path: String,
+    },
+    /// Swap space in use.
+    Swap {
+        /// Its node.
+        device: String,
+    },
+    /// A device-mapper device: a logical volume, an encrypted device that is open, and whatever else.
+    Mapped {
+        /// Its name in device-mapper.
+        name: String,
+        /// Its uuid in device-mapper, as in `CRYPT-LUKS2-…-NAME`: one with another is refused.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        uuid: Option<String>,
+    },
+    /// A running RAID array (Linux md).
+    Array {
+        /// Its node, as in `/dev/md127`.
+        node: String,
+    },
+}
+
 /// What is written into a file.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Content {
@@ -142,6 +171,11 @@ pub enum Act {
         servers: Vec<IpAddr>,
         /// Search domains.
         search: Vec<String>,
+    },
+    /// Let go of what the kernel has built on disks. What is not there is fine.
+    Release {
+        /// What is let go.
+        holder: Holder,
     },
     /// Replace a disk's partition table (the protective MBR has no boot code), wipe signatures at both ends of each new partition, and wait for its nodes.
     WriteTable {

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use crate::facts::{Table, TableEntry};
 use crate::install::Plan;
-use crate::op::{Act, Content, Guard, Op};
+use crate::op::{Act, Content, Guard, Holder, Op};
 
 /// A whole plan for a person: every op with its reason and its condition, by step.
 pub fn render(plan: &Plan) -> String {
@@ -57,6 +57,7 @@ impl fmt::Display for Act {
                     servers.iter().map(IpAddr::to_string).collect::<Vec<_>>().join(" ")
                 )
             }
+            Self::Release { holder } => holder.fmt(f),
             Self::WriteTable { disk, table, keep } => {
                 write!(f, "write partition table of {disk}: {table}")?;
                 keep.iter().try_for_each(|number| write!(f, "; {number} is kept"))
@@ -103,6 +104,17 @@ impl fmt::Display for Act {
             Self::SetPartitionType { partition, kind } => {
                 write!(f, "set type of {} to {kind}", partition.path())
             }
+        }
+    }
+}
+
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Mount { path } => write!(f, "unmount {path} and what is below it"),
+            Self::Swap { device } => write!(f, "stop swapping on {device}"),
+            Self::Mapped { name, .. } => write!(f, "take the mapping {name} away"),
+            Self::Array { node } => write!(f, "stop the array {node}"),
         }
     }
 }

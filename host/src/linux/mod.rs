@@ -41,7 +41,7 @@ use plan::op::{BlockDevice, Content, Guard, NEW_ROOT};
 use plan::{Act, Facts, Op, Target};
 use uuid::Uuid;
 
-use self::disk::{device, record, swap, table};
+use self::disk::{device, record, release, swap, table};
 use self::modules::Modules;
 use self::mounts::Mount;
 use self::root::{Owner, Root};
@@ -99,6 +99,7 @@ impl Linux {
                 self.network.configure(&wanted, watch)
             }
             Act::SetResolver { servers, search } => resolver::set(Path::new(resolver::PATH), servers, search),
+            Act::Release { holder } => release::release(Path::new(SYS), &self.root, holder),
             Act::WriteTable { disk, table, keep } => {
                 table::write(Path::new(SYS), Path::new(disk), table, keep)
             }

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, ensure};
 use plan::op::{ArrayRef, BlockDevice, CryptRef, VolumeRef};
 
 use super::contents::bytes::Extent;
@@ -31,6 +31,14 @@ pub fn find(sys: &Path, device: &BlockDevice) -> anyhow::Result<PathBuf> {
 /// # Errors
 /// When device-mapper has none of that name.
 pub fn mapped(sys: &Path, name: &str) -> anyhow::Result<(String, String)> {
+    find_mapped(sys, name)?.with_context(|| format!("device-mapper has no {name}"))
+}
+
+/// As [`mapped`]; nothing if there is none of that name.
+///
+/// # Errors
+/// When sysfs cannot be read.
+pub fn find_mapped(sys: &Path, name: &str) -> anyhow::Result<Option<(String, String)>> {
     let directory = sys.join("block");
     let entries = fs::read_dir(&directory).with_context(|| format!("reading {}", directory.display()))?;
     for entry in entries {
@@ -39,10 +47,10 @@ pub fn mapped(sys: &Path, name: &str) -> anyhow::Result<(String, String)> {
         if read("name").is_ok_and(|found| found.trim_end() == name) {
             let uuid = read("uuid").with_context(|| format!("reading the uuid of {name}"))?;
             let kernel = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            return Ok((kernel, uuid.trim_end().to_owned()));
+            return Ok(Some((kernel, uuid.trim_end().to_owned())));
         }
     }
-    bail!("device-mapper has no {name}")
+    Ok(None)
 }
 
 /// The array's superblock is read from its first member.

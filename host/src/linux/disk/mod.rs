@@ -7,7 +7,8 @@
 //! * [`firmware_raid`]: disks that belong to an array of the firmware's.
 //! * [`superblock`]: what lies on a disk or a partition, for people.
 //! * [`contents`]: where file systems are, also within RAID members and physical volumes; [`loops`]: a part of a device, to mount.
-//! * [`device`]: what an op names, found again.
+//! * [`device`]: what an op names, found again; [`release`]: mounts, swap, mappings and arrays that must go; [`patience`]:
+//!   waiting for the kernel.
 //! * [`survey`]: the disks of a machine, as facts; [`attachment`]: how and where one is attached.
 
 mod attachment;
@@ -18,7 +19,9 @@ pub mod firmware_raid;
 pub mod gpt;
 pub mod loops;
 pub mod partitions;
+pub mod patience;
 pub mod record;
+pub mod release;
 pub mod superblock;
 pub mod survey;
 pub mod swap;

@@ -6,7 +6,6 @@ use std::ffi::{c_int, c_longlong, c_void};
 use std::fs;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use plan::facts::{Table, TableEntry};
@@ -14,8 +13,8 @@ use plan::op::PartitionRef;
 use rustix::io::Errno;
 use rustix::ioctl::{Setter, ioctl};
 
-/// How long the kernel may take to let go of a partition, or to make a node.
-const PATIENCE: Duration = Duration::from_secs(20);
+use super::patience::{PATIENCE, comes_true, patiently};
+
 /// Unit of the numbers in sysfs and /proc, whatever the sector size.
 const SYSFS_SECTOR: u64 = 512;
 
@@ -154,40 +153,19 @@ fn blkpg(disk: impl AsFd, op: c_int, partition: &Known) -> Result<(), Errno> {
     unsafe { ioctl(disk, Setter::<BLKPG, BlkpgArgument>::new(argument)) }
 }
 
-/// Tries again while it is busy: udevd, or whoever looked at the old partition, closes it in a moment.
-fn patiently(mut call: impl FnMut() -> Result<(), Errno>) -> Result<(), Errno> {
-    let until = Instant::now() + PATIENCE;
-    for pause in pauses() {
-        match call() {
-            Err(Errno::BUSY) if Instant::now() < until => std::thread::sleep(pause),
-            result => return result,
-        }
-    }
-    Err(Errno::BUSY)
-}
-
 /// Waits until devtmpfs has the node, with the device number that sysfs says.
 fn await_node(sys: &Path, node: &Path) -> anyhow::Result<()> {
     let name = node.file_name().unwrap_or_default();
     let number: PathBuf = sys.join("class/block").join(name).join("dev");
-    let until = Instant::now() + PATIENCE;
-    for pause in pauses() {
+    let is_there = || {
         let wanted = fs::read_to_string(&number).ok();
         let found = rustix::fs::stat(node)
             .ok()
             .map(|stat| format!("{}:{}\n", rustix::fs::major(stat.st_rdev), rustix::fs::minor(stat.st_rdev)));
-        if wanted.is_some() && wanted == found {
-            return Ok(());
-        }
-        if Instant::now() >= until {
-            break;
-        }
-        std::thread::sleep(pause);
+        wanted.is_some() && wanted == found
+    };
+    if comes_true(is_there) {
+        return Ok(());
     }
     bail!("{} did not appear within {} s (is /dev a devtmpfs?)", node.display(), PATIENCE.as_secs())
-}
-
-/// 1 ms, doubling up to 100 ms, for ever.
-fn pauses() -> impl Iterator<Item = Duration> {
-    std::iter::successors(Some(1), |ms: &u64| Some((ms * 2).min(100))).map(Duration::from_millis)
 }
