@@ -27,6 +27,7 @@ pub fn tool(program: &str, arguments: &[&str]) -> String {
 /// A disk in a sparse file. It has partitions: `losetup -P` allows them, and BLKPG makes them.
 pub struct LoopDisk {
     pub path: PathBuf,
+    size: u64,
     _directory: TempDir,
 }
 
@@ -38,7 +39,12 @@ impl LoopDisk {
         let sector = sector.to_string();
         let arguments = ["--find", "--show", "--partscan", "--sector-size", &sector, image.to_str().unwrap()];
         let path = tool("losetup", &arguments).trim().into();
-        Self { path, _directory: directory }
+        Self { path, size, _directory: directory }
+    }
+
+    /// Bytes.
+    pub fn size(&self) -> u64 {
+        self.size
     }
 
     pub fn name(&self) -> &str {
