@@ -4,29 +4,39 @@
 
 use std::collections::BTreeSet;
 
-use nii::{Strictness, read};
+use nii::v1::Nii;
+use nii::{ReadError, Strictness, read};
 use serde_json::Value;
 
-const FIXTURES: [(&str, &str); 3] = [
+const FIXTURES: [(&str, &str); 4] = [
     ("disked", include_str!("../fixtures/v1/disked.json")),
     ("diskless", include_str!("../fixtures/v1/diskless.json")),
     ("package", include_str!("../fixtures/v1/package.json")),
+    ("stacked", include_str!("../fixtures/v1/stacked.json")),
 ];
 const SCHEMA: &str = include_str!("../../docs/nii.schema.json");
 const REFERENCE: &str = include_str!("../../docs/nii.md");
 
 /// Keys of the fixtures that are no fields: free maps.
-const FREE: [&str; 4] = ["attributes", "deadlines", "options", "user_password_hashes"];
+const FREE: [&str; 5] = ["attributes", "deadlines", "luks_keys", "options", "user_password_hashes"];
 
 #[test]
 fn fixtures_are_read_strictly_and_written_the_same() {
     for (name, text) in FIXTURES {
-        let (nii, findings) =
-            read(text.as_bytes(), Strictness::Strict).unwrap_or_else(|e| panic!("{name}: {e}"));
-        assert!(findings.is_empty(), "{name}: {findings:?}");
-        let again = serde_json::to_vec(&nii).unwrap();
-        assert_eq!(read(&again, Strictness::Strict).unwrap().0, nii, "{name}");
+        let nii = document(name, text);
+        assert_eq!(document(name, &serde_json::to_string(&nii).unwrap()), nii, "{name}");
     }
+}
+
+/// The fixture, which has no findings but those about what an install from an image cannot do yet.
+fn document(name: &str, text: &str) -> Nii {
+    let mut findings = match read(text.as_bytes(), Strictness::Strict) {
+        Ok((_, findings)) | Err(ReadError::Refused(findings)) => findings,
+        Err(error) => panic!("{name}: {error}"),
+    };
+    findings.retain(|finding| !finding.message.contains("later release"));
+    assert_eq!(findings, [], "{name}");
+    serde_json::from_str(text).unwrap()
 }
 
 /// One fixture at least has every field that the types have: one that no fixture shows would have no frozen form.
@@ -34,11 +44,10 @@ fn fixtures_are_read_strictly_and_written_the_same() {
 fn the_fixtures_show_every_field_of_the_types() {
     let mut shown = BTreeSet::new();
     let mut written = BTreeSet::new();
-    for (_, text) in FIXTURES {
+    for (name, text) in FIXTURES {
         let fixture: Value = serde_json::from_str(text).unwrap();
         fields(&fixture, &mut shown);
-        let (nii, _) = read(text.as_bytes(), Strictness::Strict).unwrap();
-        fields(&serde_json::to_value(nii).unwrap(), &mut written);
+        fields(&serde_json::to_value(document(name, text)).unwrap(), &mut written);
     }
     assert_eq!(written, shown);
     let mut declared = BTreeSet::new();
@@ -46,6 +55,7 @@ fn the_fixtures_show_every_field_of_the_types() {
         include_str!("../src/v1/mod.rs"),
         include_str!("../src/v1/network.rs"),
         include_str!("../src/v1/storage.rs"),
+        include_str!("../src/v1/stacked.rs"),
         include_str!("../src/v1/select.rs"),
         include_str!("../src/v1/package.rs"),
     ] {
@@ -62,8 +72,13 @@ fn the_fixtures_show_every_field_of_the_types() {
             }
         }
     }
+    // Of `MountAt`, which is on no wire.
+    declared.remove("subvolume");
     // Variants that hold a value.
-    declared.extend(["mac", "name", "static", "url", "mirrorlist", "metalink"].map(String::from));
+    declared.extend(
+        ["mac", "name", "static", "url", "mirrorlist", "metalink", "number", "guid", "filesystem_label"]
+            .map(String::from),
+    );
     assert_eq!(shown, declared);
 }
 

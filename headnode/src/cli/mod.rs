@@ -160,7 +160,7 @@ pub enum Command {
     },
     /// Prints the whole store as YAML
     Export {
-        /// With the password hashes
+        /// With the secrets
         #[arg(long)]
         secrets: bool,
     },

@@ -51,7 +51,7 @@ pub enum Group {
     Show {
         /// The group
         name: String,
-        /// With the password hashes
+        /// With the secrets
         #[arg(long)]
         secrets: bool,
         /// Every value instead, and where it comes from

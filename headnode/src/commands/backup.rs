@@ -192,7 +192,7 @@ fn placed(name: &str, address: Ipv4Addr, network: &Network) -> Result<()> {
 
 fn whole(about: &str, text: &str) -> Result<()> {
     let hidden = document::hide_secrets(text)? == text && text.contains(document::HIDDEN);
-    ensure!(!hidden, "{about}: its password hashes were left out of the file: export with --secrets");
+    ensure!(!hidden, "{about}: its secrets were left out of the file: export with --secrets");
     Ok(())
 }
 

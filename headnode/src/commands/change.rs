@@ -65,7 +65,7 @@ impl Context {
     /// # Errors
     /// When there is no editor, or it leaves a text that is refused and nobody is there to mend it.
     pub(super) fn edit(&self, text: &str, mut check: impl FnMut(&str) -> Result<()>) -> Result<String> {
-        // In the data folder, which is shut to others: the text may have password hashes.
+        // In the data folder, which is shut to others: the text may have secrets.
         let file = tempfile::Builder::new().prefix("edit-").suffix(".toml").tempfile_in(self.dir.run(""))?;
         fs::write(file.path(), text).with_context(|| format!("writing {}", file.path().display()))?;
         loop {
@@ -119,7 +119,7 @@ fn diff(old: &str, new: &str) -> Result<String> {
 /// The lines that differ, in texts that hide their secrets.
 pub(super) fn lines(old: &str, new: &str) -> String {
     if old == new {
-        return "  a password hash changes\n".into();
+        return "  a secret changes\n".into();
     }
     let diff = TextDiff::from_lines(old, new);
     let hunks = diff.unified_diff().context_radius(AROUND).missing_newline_hint(false).to_string();
@@ -137,7 +137,7 @@ mod tests {
     fn differences_are_shown_without_secrets() {
         let old = "a = 1\nb = 2\n\n[root]\npassword_hash = \"$6$old\"\n";
         let diff = |new: &str| super::diff(old, new).unwrap();
-        assert_eq!(diff(&old.replace("$6$old", "$6$new")), "  a password hash changes\n");
+        assert_eq!(diff(&old.replace("$6$old", "$6$new")), "  a secret changes\n");
         let shown = diff(&old.replace("b = 2", "b = 3").replace("$6$old", "$6$new"));
         assert!(shown.contains("  -b = 2\n  +b = 3\n") && !shown.contains("$6$"), "{shown}");
     }

@@ -87,6 +87,14 @@ pub fn hide_secrets(text: &str) -> Result<String> {
     if let Some(root) = document.get_mut("root").and_then(Item::as_table_like_mut) {
         hide(root);
     }
+    match document.get_mut("luks_keys") {
+        Some(keys) if keys.is_table_like() => {
+            let keys = keys.as_table_like_mut().into_iter().flat_map(TableLike::iter_mut);
+            keys.for_each(|(_, key)| *key = Item::Value(HIDDEN.into()));
+        }
+        Some(keys) => *keys = Item::Value(HIDDEN.into()),
+        None => {}
+    }
     let users = document.get_mut("package").and_then(|package| package.get_mut("users"));
     match users {
         Some(Item::ArrayOfTables(users)) => users.iter_mut().for_each(|user| hide(user)),
@@ -150,6 +158,12 @@ mod tests {
             "[package]\nusers = [{ name = \"a\" }, { name = \"b\", password_hash = \"$6$x\" }]\n",
             "[[package.users]]\nname = \"a\"\n\n[[package.users]]\npassword_hash = \"$6$x\"\nname = \"b\"\n",
             "[root]\npassword_hash = { x = \"$6$x\" }\n",
+            "[luks_keys]\ndata = \"$6$x\"\n",
+            "luks_keys.data = \"$6$x\"\n",
+            "luks_keys = { data = \"$6$x\", work = { x = \"$6$x\" } }\n",
+            "[luks_keys.data]\nx = \"$6$x\"\n",
+            "luks_keys = [\"$6$x\"]\n",
+            "[[luks_keys]]\nx = \"$6$x\"\n",
         ] {
             let shown = hide_secrets(text).unwrap();
             assert!(!shown.contains("$6$") && shown.contains("\"(hidden)\""), "{shown}");

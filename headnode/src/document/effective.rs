@@ -95,6 +95,7 @@ mod tests {
     #[test]
     fn every_value_has_its_layer() {
         let group = "netboot = \"a\"\nattempts = 3\n[install]\ntype = \"diskless\"\n[root]\npassword_hash = \"$6$x\"\n\
+                     [luks_keys]\ndata = \"opensesame\"\n\
                      [attributes]\nrack = \"1\"\n";
         let all = effective(group, "attempts = 4\nattributes.bmc = \"10.0.0.1\"\n", |_| None).unwrap();
         let one = |key: &str| {
@@ -107,6 +108,7 @@ mod tests {
         assert_eq!(one("install.after"), ("reboot".into(), Layer::Default));
         assert_eq!(one("locale.timezone"), ("UTC".into(), Layer::Default));
         assert_eq!(one("root.password_hash"), ("(hidden)".into(), Layer::Group));
+        assert_eq!(one("luks_keys.data"), ("(hidden)".into(), Layer::Group));
         assert_eq!(one("attributes.rack"), ("1".into(), Layer::Group));
         assert_eq!(one("attributes.bmc"), ("10.0.0.1".into(), Layer::Node));
         assert!(all.iter().all(|value| value.key != "image.name"));

@@ -313,6 +313,9 @@ fn in_document(path: &str, implied: usize, users: &[&str]) -> String {
         "secrets.ssh_host_keys" => return "root.ssh_host_keys".into(),
         _ => {}
     }
+    if path.starts_with("secrets.luks_keys") {
+        return path.trim_start_matches("secrets.").into();
+    }
     if let Some(user) = path.strip_prefix("secrets.user_password_hashes.")
         && let Some(index) = users.iter().position(|name| *name == user)
     {
@@ -352,6 +355,7 @@ mod tests {
         assert_eq!(at("secrets.root_password_hash"), "root.password_hash");
         assert_eq!(at("secrets.user_password_hashes.bob"), "package.users[1].password_hash");
         assert_eq!(at("secrets.user_password_hashes.eve"), "secrets.user_password_hashes.eve");
+        assert_eq!(at("secrets.luks_keys.data"), "luks_keys.data");
         assert_eq!(at("network.interfaces[0].mtu"), "network.mtu");
         assert_eq!(
             at("network.interfaces[2].ipv4.static.prefix"),

@@ -93,6 +93,27 @@ fn every_value_says_where_it_comes_from() {
 }
 
 #[test]
+fn a_passphrase_is_shown_only_where_secrets_are_asked_for() {
+    let head = Head::new();
+    let said = head.run(&["group", "set", "disked", "luks_keys.data=opensesame"]);
+    head.ok(&["node", "set", "n1", "luks_keys.work=opensesame"]);
+    let mut shown = vec![String::from_utf8([said.stdout, said.stderr].concat()).unwrap()];
+    for args in [
+        &["group", "show", "disked"][..],
+        &["group", "show", "disked", "--effective"],
+        &["node", "show", "n1"],
+        &["node", "show", "n1", "--effective"],
+        &["nii", "n1"],
+        &["export"],
+    ] {
+        shown.push(head.ok(args));
+    }
+    assert_eq!(shown.iter().find(|text| text.contains("opensesame")), None);
+    assert!(shown[1].contains("data = \"(hidden)\""), "{}", shown[1]);
+    assert!(head.ok(&["export", "--secrets"]).contains("opensesame"));
+}
+
+#[test]
 fn attributes_are_text() {
     let head = furnished();
     head.ok(&["attribute", "set", "disked", "--group", "rack=7", "bmc=none"]);

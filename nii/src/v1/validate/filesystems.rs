@@ -13,8 +13,10 @@ pub(super) fn filesystems(nii: &Nii, out: Out<'_>) {
     let mut labels = BTreeSet::new();
     for (i, filesystem) in nii.storage.filesystems.iter().enumerate() {
         let path = format!("storage.filesystems[{i}]");
-        device(&nii.storage, &filesystem.device, &format!("{path}.device"), out);
-        if !devices.insert(&filesystem.device) {
+        if filesystem.format != Format::Tmpfs {
+            device(&nii.storage, &filesystem.device, &format!("{path}.device"), out);
+        }
+        if filesystem.format != Format::Tmpfs && !devices.insert(&filesystem.device) {
             let message = format!("`{}` already has a file system", filesystem.device);
             out.push(Finding::error(format!("{path}.device"), message));
         }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::Out;
 use super::words::is_name;
 use crate::Finding;
-use crate::v1::{Device, LogicalVolume, Nii, PartitionType, Raid, RaidLevel, Storage};
+use crate::v1::{Device, Filesystem, Format, LogicalVolume, Nii, PartitionType, Raid, RaidLevel, Storage};
 
 pub(super) fn volumes(nii: &Nii, out: Out<'_>) {
     let storage = &nii.storage;
@@ -47,16 +47,27 @@ fn raid<'a>(storage: &'a Storage, used: &mut Used<'a>, out: Out<'_>) {
         for (j, device) in array.devices.iter().enumerate() {
             let path = format!("{path}.devices[{j}]");
             match storage.partition(device) {
-                Some((_, partition)) if partition.kind == PartitionType::Raid => {
+                Some((_, partition)) if partition.kind == member_kind(storage, array) => {
                     used.take(device, path, &format!("the array `{}`", array.name), out);
                 }
-                Some(_) => out.push(Finding::error(path, format!("`{device}` must have the type `raid`"))),
+                Some(_) => {
+                    let kind = if member_kind(storage, array) == PartitionType::Esp { "esp" } else { "raid" };
+                    out.push(Finding::error(path, format!("`{device}` must have the type `{kind}`")));
+                }
                 None => {
                     out.push(Finding::error(path, format!("no disk has a partition labelled `{device}`")));
                 }
             }
         }
     }
+}
+
+/// Firmware looks for its loader on partitions of type `esp`, and reads a mirror of vfat with its metadata at the end as if
+/// it were none.
+fn member_kind(storage: &Storage, array: &Raid) -> PartitionType {
+    let vfat = |filesystem: &Filesystem| filesystem.device == array.name && filesystem.format == Format::Vfat;
+    let esp = array.level == RaidLevel::Raid1 && storage.filesystems.iter().any(vfat);
+    if esp { PartitionType::Esp } else { PartitionType::Raid }
 }
 
 /// md(4): how many members each level needs at least, without spares.
