@@ -65,8 +65,15 @@ mod tests {
             image: Some(Digest::of(b"image")),
             committed: false,
         };
-        let entry =
-            |kind| TableEntry { number: 1, kind, guid: ROOT, first: 2048, last: 4095, label: "root".into() };
+        let entry = |kind| TableEntry {
+            number: 1,
+            kind,
+            guid: ROOT,
+            first: 2048,
+            last: 4095,
+            label: "root".into(),
+            attributes: 0,
+        };
         let disk = Disk {
             path: "/dev/vda".into(),
             size: 1 << 30,

@@ -125,19 +125,20 @@ fn what_is_kept_keeps_every_byte() {
         "sfdisk",
         &["--quiet", "--no-reread", "--no-tell-kernel", "--part-attrs", disk.name(), "5", "GUID:63"],
     );
+    let kept = plan::facts::TableEntry { attributes: 1 << 63, ..old[1].clone() };
     let digest = || Digest::of(&fs::read(&node).unwrap());
     let before = digest();
     let new = vec![
         entry(1, linux(), "new root", 512, 1, 9),
         entry(2, journal::IN_PROGRESS, "new", 512, 61, 90),
-        old[1].clone(),
+        kept.clone(),
     ];
     let keeping = |keep: &[u32], partitions: &[plan::facts::TableEntry]| Act::WriteTable {
         disk: disk.name().into(),
         table: table(partitions.to_vec()),
         keep: keep.to_vec(),
     };
-    let moved = [new[0].clone(), plan::facts::TableEntry { last: old[1].last - 1, ..old[1].clone() }];
+    let moved = [new[0].clone(), plan::facts::TableEntry { last: kept.last - 1, ..kept }];
     assert!(
         refusal(&target, keeping(&[5], &moved)).contains("partition 5 is to be kept, and is not on the disk")
     );

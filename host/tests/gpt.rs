@@ -57,7 +57,9 @@ impl Block for Model {
 
 fn entry(number: u32, first: u64, last: u64, kind: u128) -> TableEntry {
     let guid = Uuid::from_u128(0xaaaa_0000 + u128::from(number));
-    TableEntry { number, kind: Uuid::from_u128(kind), guid, first, last, label: format!("part-{number}") }
+    let (kind, label) = (Uuid::from_u128(kind), format!("part-{number}"));
+    // Each has attributes of its own, so that no write may mix them up.
+    TableEntry { number, kind, guid, first, last, label, attributes: 1 << 63 | u64::from(number) }
 }
 
 fn old_table() -> Table {

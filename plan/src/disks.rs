@@ -19,9 +19,9 @@ pub(crate) struct Planned<'a> {
 }
 
 impl Planned<'_> {
-    /// The partition with that label, and its bytes.
+    /// The partition that the NII labels so, and its bytes.
     pub fn partition(&self, label: &str) -> Option<(PartitionRef, u64)> {
-        let entry = self.layout.table.partitions.iter().find(|entry| entry.label == label)?;
+        let entry = self.layout.entry(label)?;
         let bytes = (entry.last - entry.first + 1) * u64::from(self.disk.sector);
         Some((PartitionRef { disk: self.disk.path.clone(), number: entry.number, guid: entry.guid }, bytes))
     }
@@ -51,7 +51,35 @@ pub(crate) fn plan<'a>(
         }
     }
     planned.sort_by_key(|(index, _)| *index);
+    fixed_guids(facts, &planned, out);
     planned.into_iter().map(|(_, planned)| planned).collect()
+}
+
+/// A GUID that the NII fixes may be no other partition's: neither that of one that stays, nor one's on a disk that is not
+/// touched.
+fn fixed_guids(facts: &Facts, planned: &[(usize, Planned<'_>)], out: &mut Vec<Finding>) {
+    let stays = |disk: &facts::Disk, number: u32| match planned.iter().find(|(_, p)| p.disk.path == disk.path)
+    {
+        Some((_, planned)) => planned.layout.keep.contains(&number),
+        None => true,
+    };
+    for (i, Planned { wanted, .. }) in planned {
+        for partition in wanted.partitions.iter().filter(|partition| partition.guid.is_some()) {
+            let taken = |disk: &facts::Disk| {
+                let mut entries = disk.table.iter().flat_map(|table| &table.partitions);
+                let is_it = |entry: &&facts::TableEntry| partition.guid == Some(entry.guid);
+                let entry = entries.find(|entry| is_it(entry) && stays(disk, entry.number))?;
+                Some(format!("{} `{}` of {}", entry.number, entry.label, disk.path))
+            };
+            if let Some(other) = facts.disks.iter().find_map(taken) {
+                let message = format!(
+                    "the GUID of `{}` is that of partition {other}, which stays as it is; take another",
+                    partition.label
+                );
+                out.push(Finding::error(format!("storage.disks[{i}].partitions"), message));
+            }
+        }
+    }
 }
 
 /// Whether the selector names one disk rather than a kind of disk.

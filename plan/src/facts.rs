@@ -140,6 +140,9 @@ pub struct TableEntry {
     pub last: u64,
     /// GPT name.
     pub label: String,
+    /// GPT attributes (UEFI 2.10, table 5.8).
+    #[serde(default)]
+    pub attributes: u64,
 }
 
 /// The journal's record in the camphor partition (CONTRACTS: disk order, journal, GUIDs).

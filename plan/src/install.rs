@@ -121,7 +121,7 @@ fn finish(stages: Vec<Stage>, findings: Vec<Finding>) -> Result<Plan, Vec<Findin
 /// The tables, then the journal: from here on the root's type says that it is not to be booted.
 fn partition(inputs: &Inputs<'_>, disks: &[Planned<'_>], root: &Placed<'_>) -> Vec<Op> {
     let tables = disks.iter().map(|planned| {
-        let table::Layout { table, keep } = planned.layout.clone();
+        let table::Layout { table, keep, .. } = planned.layout.clone();
         let act = Act::WriteTable { disk: planned.disk.path.clone(), table, keep };
         Op::new(act, format!("it is disk `{}` of the NII", planned.wanted.name))
     });

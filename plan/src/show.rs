@@ -150,6 +150,10 @@ impl fmt::Display for Table {
 
 impl fmt::Display for TableEntry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {} (blocks {}-{})", self.number, self.label, self.first, self.last)
+        write!(f, "{} {} (blocks {}-{}", self.number, self.label, self.first, self.last)?;
+        match self.attributes {
+            0 => f.write_str(")"),
+            attributes => write!(f, ", attributes {attributes:#x})"),
+        }
     }
 }

@@ -75,6 +75,13 @@ fn one(planned: &Planned<'_>, storage: &Storage) -> DiskSummary {
         bytes: Some(bytes(entry)),
         what: found(Some(entry.number)).map_or("nothing known".to_owned(), holds),
     };
+    let stays = |entry: &TableEntry| {
+        let row = old(entry);
+        match layout.label(entry.number).filter(|label| **label != entry.label) {
+            Some(label) => Row { what: format!("{}, the NII's `{label}`", row.what), ..row },
+            None => row,
+        }
+    };
     let (kept, lost): (Vec<&TableEntry>, Vec<&TableEntry>) =
         disk.table.iter().flat_map(|table| &table.partitions).partition(|entry| is_kept(entry.number));
     let made = layout.table.partitions.iter().filter(|entry| !is_kept(entry.number)).map(|entry| Row {
@@ -87,7 +94,7 @@ fn one(planned: &Planned<'_>, storage: &Storage) -> DiskSummary {
         name: wanted.name.clone(),
         disk: disks::describe(disk),
         lost: if disk.table.is_some() { lost.into_iter().map(old).collect() } else { without_table(disk) },
-        kept: kept.into_iter().map(old).collect(),
+        kept: kept.into_iter().map(stays).collect(),
         made: made.collect(),
     }
 }

@@ -32,7 +32,7 @@ pub fn targets(facts: &Facts, storage: &Storage, arming: Uuid) -> Vec<Target> {
         for entry in &planned.layout.table.partitions {
             match planned.layout.keep.contains(&entry.number) {
                 false => target.made.push(entry.guid),
-                true if root.contains(&entry.label.as_str()) => {}
+                true if planned.layout.label(entry.number).is_some_and(|label| root.contains(&label)) => {}
                 true => target.kept.push(entry.guid),
             }
         }

@@ -130,6 +130,7 @@ fn entry(number: u32, label: &str, from_mib: u64, to_mib: u64) -> TableEntry {
         first: from_mib * MIB / 512,
         last: to_mib * MIB / 512 - 1,
         label: label.into(),
+        attributes: 0,
     }
 }
 
@@ -258,11 +259,11 @@ fn what_cannot_be_kept_for_certain_is_refused() {
     fn table(case: &mut Case) -> &mut Table {
         case.facts.disks[0].table.as_mut().unwrap()
     }
-    let missing = "has no partition labelled `data`, which is to be kept";
+    let missing = "has no partition labelled `data`, which is to be kept; its partitions: ";
     assert!(with(&|case| table(case).partitions[2].label = "Data".into()).contains(missing));
     assert!(with(&|case| case.facts.disks[0].table = None).contains(missing));
     let twice = with(&|case| table(case).partitions[1].label = "data".into());
-    assert!(twice.contains("several partitions labelled `data` (numbers 2, 5)"), "{twice}");
+    assert!(twice.contains("several partitions labelled `data`: 2 `data`"), "{twice}");
     let overlap = with(&|case| table(case).partitions[0].first = entry(1, "", 3 * 1024, 4 * 1024).first);
     assert!(overlap.contains("cannot be kept"), "{overlap}");
     let outside = with(&|case| table(case).partitions[0].last = 8 * GIB / 512);

@@ -357,6 +357,7 @@ fn keeping(kind: &str) -> Case {
         first: 8_388_608,
         last: 12_582_911,
         label: "data".into(),
+        attributes: 0,
     };
     case.facts.disks[0].table =
         Some(plan::facts::Table { guid: uuid::Uuid::from_u128(3), partitions: vec![entry] });

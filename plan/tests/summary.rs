@@ -25,6 +25,7 @@ fn entry(number: u32, label: &str, from_mib: u64, to_mib: u64) -> TableEntry {
         first: from_mib * 2048,
         last: to_mib * 2048 - 1,
         label: label.into(),
+        attributes: 0,
     }
 }
 

@@ -108,6 +108,7 @@ pub fn entry(number: u32, kind: Uuid, label: &str, sector: u64, from_mib: u64, t
         first: from_mib * MIB / sector,
         last: to_mib * MIB / sector - 1,
         label: label.into(),
+        attributes: 0,
     }
 }
 

@@ -295,6 +295,7 @@ fn commit_on(disk: &mut Disk, image: Digest) {
             first: 2048,
             last: 4095,
             label: "root".into(),
+            attributes: 0,
         }],
     });
     disk.journal = Some(JournalRecord {

@@ -55,6 +55,7 @@ fn data_disk(like: &Disk) -> Disk {
         first: 2048,
         last: (20 << 21) - 1,
         label: "data".into(),
+        attributes: 0,
     };
     let table = Table { guid: Uuid::from_u128(2), partitions: vec![entry] };
     Disk { path: "/dev/vdb".into(), serial: None, table: Some(table), ..like.clone() }

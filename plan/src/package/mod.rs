@@ -153,7 +153,7 @@ fn partition(
     out: &mut Vec<Finding>,
 ) -> Vec<Op> {
     let tables = disks.iter().map(|planned| {
-        let Layout { table, keep } = planned.layout.clone();
+        let Layout { table, keep, .. } = planned.layout.clone();
         let act = Act::WriteTable { disk: planned.disk.path.clone(), table, keep };
         Op::new(act, format!("it is disk `{}` of the NII", planned.wanted.name))
     });

@@ -325,6 +325,7 @@ fn table(entries: &[(&str, u128, u32, u64)]) -> Option<Table> {
             first,
             last: next - 1,
             label: (*label).to_owned(),
+            attributes: 0,
         }
     };
     Some(Table { guid: Uuid::from_u128(7), partitions: entries.iter().map(one).collect() })

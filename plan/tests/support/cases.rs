@@ -100,6 +100,7 @@ pub fn kept_home() -> Case {
         first,
         last,
         label: label.into(),
+        attributes: 0,
     };
     case.facts.disks[0].table =
         Some(Table { guid: Uuid::from_u128(0x77), partitions: partitions.map(entry).into() });

@@ -99,6 +99,7 @@ impl Gpt {
         raw[16..32].copy_from_slice(&entry.guid.to_bytes_le());
         raw[32..40].copy_from_slice(&entry.first.to_le_bytes());
         raw[40..48].copy_from_slice(&entry.last.to_le_bytes());
+        raw[48..56].copy_from_slice(&entry.attributes.to_le_bytes());
         raw[56..56 + name.len()].copy_from_slice(&name);
         Ok(())
     }
@@ -116,6 +117,7 @@ impl Gpt {
                 first: u64_at(raw, 32),
                 last: u64_at(raw, 40),
                 label: String::from_utf16_lossy(&name),
+                attributes: u64_at(raw, 48),
             })
         });
         Table { guid: self.guid, partitions: partitions.collect() }

@@ -153,6 +153,7 @@ mod tests {
             first: first * MIB / 512,
             last: last * MIB / 512 - 1,
             label: String::new(),
+            attributes: 0,
         };
         let table = Table { guid: Uuid::nil(), partitions: vec![entry(1, 1, 2), entry(5, 2, 50)] };
         let expected = [(17408, MIB), (MIB, 2 * MIB), (2 * MIB, 3 * MIB), (49 * MIB, 50 * MIB)];
