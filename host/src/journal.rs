@@ -87,6 +87,7 @@ mod tests {
             rotational: false,
             removable: false,
             read_only: false,
+            discard: false,
             in_use: Vec::new(),
             firmware_raid: None,
             unreadable: None,
@@ -107,6 +108,7 @@ mod tests {
             disks: vec![disk],
             nics: Vec::new(),
             tools: Vec::new(),
+            stacked: Vec::new(),
             tool_versions: Default::default(),
         }
     }

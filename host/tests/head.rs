@@ -58,6 +58,7 @@ fn machine() -> Recorder {
         disks: Vec::new(),
         nics: Vec::new(),
         tools: Vec::new(),
+        stacked: Vec::new(),
         tool_versions: Default::default(),
     })
 }

@@ -66,6 +66,7 @@ fn facts() -> Facts {
             nic("lo", "00:00:00:00:00:00", None),
         ],
         tools: Vec::new(),
+        stacked: Vec::new(),
         tool_versions: Default::default(),
     }
 }

@@ -96,6 +96,7 @@ fn facts() -> Facts {
         disks: vec![],
         nics: vec![],
         tools: vec![],
+        stacked: Vec::new(),
         tool_versions: BTreeMap::new(),
     }
 }

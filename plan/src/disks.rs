@@ -123,7 +123,11 @@ fn choose<'a>(
         return Err(format!("{} is read-only", describe(disk)));
     }
     if !disk.in_use.is_empty() {
-        return Err(format!("{} is in use by {}", describe(disk), disk.in_use.join(", ")));
+        return Err(format!(
+            "{} is in use by {}, which the install does not let go; unmount it, take it apart, or name another disk",
+            describe(disk),
+            disk.in_use.join(", ")
+        ));
     }
     Ok((disk, layout))
 }

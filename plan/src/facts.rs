@@ -23,6 +23,9 @@ pub struct Facts {
     pub uuid: Option<Uuid>,
     /// Disks, by kernel name.
     pub disks: Vec<Disk>,
+    /// What the kernel has built on disks, and where disks and partitions are in use.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stacked: Vec<Stacked>,
     /// Network interfaces, by kernel name.
     pub nics: Vec<Nic>,
     /// Names of the programs in this initrd (`mkfs.ext4`, …).
@@ -76,7 +79,11 @@ pub struct Disk {
     pub removable: bool,
     /// Whether the kernel refuses writes.
     pub read_only: bool,
-    /// Who uses it or a partition of it: mount points, holders such as `dm-0`, swap.
+    /// Whether it takes discards (TRIM, UNMAP, deallocate).
+    #[serde(default)]
+    pub discard: bool,
+    /// Who uses it or what is on it, and cannot be made to let go: mount points outside of the new root, holders of an
+    /// unknown kind.
     #[serde(default)]
     pub in_use: Vec<String>,
     /// The firmware RAID whose member it is, as its metadata say: `Intel RST` or `DDF`.
@@ -94,6 +101,44 @@ pub struct Disk {
     /// What its camphor partition says, if it has one.
     #[serde(default)]
     pub journal: Option<JournalRecord>,
+}
+
+/// A block device that the kernel has built on others: an array, a volume, an encrypted device that is open. Disks and
+/// partitions themselves are among them where they are mounted or swapped on, and so are all partitions of arrays.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stacked {
+    /// Its node here, as in `/dev/dm-0`.
+    pub node: String,
+    /// What it is.
+    pub kind: StackedKind,
+    /// The nodes of what it lies on; none for a disk or a partition of one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub on: Vec<String>,
+    /// Where it is mounted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub mounts: Vec<String>,
+    /// Whether it is swapped on.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub swap: bool,
+}
+
+/// Kinds of what is built on disks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum StackedKind {
+    /// A disk, or a partition of a disk or an array.
+    Plain,
+    /// A RAID array (Linux md).
+    Array,
+    /// Device-mapper's.
+    Mapped {
+        /// Its name there.
+        name: String,
+        /// Its uuid there, which begins with whose it is: `LVM-`, `CRYPT-`, `mpath-`, …; may be empty.
+        uuid: String,
+    },
+    /// Something else, such as bcache.
+    Other,
 }
 
 /// What lies on a disk or a partition, in the words of blkid(8).

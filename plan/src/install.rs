@@ -16,7 +16,7 @@ use crate::filesystems::{self, Placed};
 use crate::op::{Act, Op};
 use crate::preflight::{self, RamRoot};
 use crate::table::{self, Marks};
-use crate::{bootloader, journal};
+use crate::{bootloader, journal, teardown};
 
 /// All that a plan is made from.
 #[derive(Clone, Copy, Debug)]
@@ -81,7 +81,7 @@ pub fn disked(inputs: &Inputs<'_>) -> Result<Plan, Vec<Finding>> {
         return Err(findings);
     };
     let stages = vec![
-        Stage { step: "partition", ops: partition(inputs, &disks, root) },
+        Stage { step: "partition", ops: partition(inputs, &disks, root, out) },
         Stage { step: "format", ops: filesystems::ops(inputs, &placed) },
         Stage { step: "unpack", ops: unpack(inputs) },
         Stage { step: "configure", ops: configure },
@@ -118,8 +118,15 @@ fn finish(stages: Vec<Stage>, findings: Vec<Finding>) -> Result<Plan, Vec<Findin
     }
 }
 
-/// The tables, then the journal: from here on the root's type says that it is not to be booted.
-fn partition(inputs: &Inputs<'_>, disks: &[Planned<'_>], root: &Placed<'_>) -> Vec<Op> {
+/// What is in the way is let go, then the tables, then the journal: from here on the root's type says that it is not to be
+/// booted.
+fn partition(
+    inputs: &Inputs<'_>,
+    disks: &[Planned<'_>],
+    root: &Placed<'_>,
+    out: &mut Vec<Finding>,
+) -> Vec<Op> {
+    let released = teardown::ops(inputs.facts, disks, out);
     let tables = disks.iter().map(|planned| {
         let table::Layout { table, keep, .. } = planned.layout.clone();
         let act = Act::WriteTable { disk: planned.disk.path.clone(), table, keep };
@@ -141,7 +148,7 @@ fn partition(inputs: &Inputs<'_>, disks: &[Planned<'_>], root: &Placed<'_>) -> V
             "the next boot must know whose install this is",
         ))
     });
-    tables.chain(journal).collect()
+    released.into_iter().chain(tables).chain(journal).collect()
 }
 
 fn unpack(inputs: &Inputs<'_>) -> Vec<Op> {

@@ -10,6 +10,7 @@
 //! * [`kickstart`]: the kickstart of a package install.
 //! * [`profile()`]: the NII for the site's scripts.
 //! * [`journal`]: the marks that an install leaves on its disk while it is in progress.
+//! * [`teardown`]: what the kernel has built on the disks, and how it is let go before they are written.
 //! * [`targets()`]: the disks that an install goes to, and what of them it leaves alone.
 //! * [`leftovers()`]: disks that an earlier attempt wrote, and this one would not.
 //! * [`summary()`]: what is lost, kept and made, and [`render`]: every op; both for people.
@@ -35,6 +36,7 @@ mod show;
 mod summary;
 pub mod table;
 mod targets;
+pub mod teardown;
 mod units;
 
 pub use facts::Facts;

@@ -12,6 +12,7 @@ use crate::facts::{Content, Disk, Facts, TableEntry};
 use crate::journal;
 use crate::package::marks;
 use crate::table::Marks;
+use crate::teardown;
 use crate::units::human;
 
 /// All disks of a machine, before and after.
@@ -19,6 +20,9 @@ use crate::units::human;
 pub struct Summary {
     /// Those that the NII selects, in its order.
     pub disks: Vec<DiskSummary>,
+    /// What the kernel holds of them and is let go first, in this order.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub released: Vec<String>,
     /// What is made of their partitions: arrays, then volumes.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub stacked: Vec<Row>,
@@ -61,7 +65,13 @@ pub fn summary(facts: &Facts, storage: &Storage, arming: Uuid) -> Summary {
     let others = facts.disks.iter().filter(|disk| planned.iter().all(|p| p.disk.path != disk.path));
     let untouched = others.map(disks::describe).collect();
     let disks = planned.iter().map(|planned| one(planned, storage)).collect();
-    Summary { disks, stacked: stacked(storage), untouched }
+    let released = match storage.mode {
+        StorageMode::Camphor => teardown::ops(facts, &planned, &mut Vec::new()),
+        // anaconda takes apart what it finds.
+        StorageMode::Anaconda => Vec::new(),
+    };
+    let released = released.iter().map(ToString::to_string).collect();
+    Summary { disks, released, stacked: stacked(storage), untouched }
 }
 
 fn one(planned: &Planned<'_>, storage: &Storage) -> DiskSummary {
@@ -177,6 +187,7 @@ fn stacked(storage: &Storage) -> Vec<Row> {
 
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.released.iter().try_for_each(|what| writeln!(f, "let go: {what}"))?;
         for disk in &self.disks {
             writeln!(f, "disk {}: {}", disk.name, disk.disk)?;
             if disk.lost.is_empty() {

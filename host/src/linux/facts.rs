@@ -9,7 +9,7 @@ use anyhow::Context;
 use plan::facts::{Facts, Firmware};
 use uuid::Uuid;
 
-use super::disk::survey;
+use super::disk::{holders, survey};
 use super::{nics, processes};
 use crate::machine::Watch;
 
@@ -26,6 +26,7 @@ pub fn read(sys: &Path, proc: &Path, watch: &mut dyn Watch) -> anyhow::Result<Fa
     let meminfo = fs::read_to_string(&meminfo).with_context(|| format!("reading {}", meminfo.display()))?;
     let uname = rustix::system::uname();
     let tools = processes::present(&TOOLS);
+    let stacked = holders::survey(sys, proc)?;
     Ok(Facts {
         firmware: if sys.join("firmware/efi").exists() { Firmware::Efi } else { Firmware::Bios },
         arch: uname.machine().to_string_lossy().into_owned(),
@@ -33,7 +34,8 @@ pub fn read(sys: &Path, proc: &Path, watch: &mut dyn Watch) -> anyhow::Result<Fa
         memory_total: memory(&meminfo, "MemTotal").context("/proc/meminfo has no MemTotal")?,
         memory_available: memory(&meminfo, "MemAvailable").context("/proc/meminfo has no MemAvailable")?,
         uuid: smbios_uuid(sys),
-        disks: survey::disks(sys, proc, watch)?,
+        disks: survey::disks(sys, &stacked, watch)?,
+        stacked,
         nics: nics::list(sys)?,
         tool_versions: versions(&tools),
         tools,

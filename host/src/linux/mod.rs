@@ -294,7 +294,13 @@ impl Machine for Linux {
 
     fn salvage(&mut self, facts: &Facts, targets: &[Target], arming: Uuid, watch: &mut dyn Watch) -> Salvage {
         let mut prepare = |format: &str| self.prepare(format, watch);
-        salvage::host_keys(&facts.disks, targets, arming, &mut prepare)
+        let mut disks = facts.disks.clone();
+        for disk in disks.iter_mut().filter(|disk| disk.in_use.is_empty()) {
+            // An earlier worker's: it is let go before the disk is written, and in use until then.
+            let mounts = plan::teardown::mounts(&facts.stacked, &disk.path);
+            disk.in_use = mounts.into_iter().map(str::to_owned).collect();
+        }
+        salvage::host_keys(&disks, targets, arming, &mut prepare)
     }
 
     fn host_keys(&mut self) -> anyhow::Result<Vec<String>> {

@@ -17,6 +17,7 @@ use crate::install::{Plan, Stage};
 use crate::journal;
 use crate::op::{Act, Op};
 use crate::table::{Layout, Marks};
+use crate::teardown;
 
 pub use finish::finish;
 pub use scripts::{SCRIPTS, script_path};
@@ -145,7 +146,7 @@ pub(crate) fn marks(storage: &Storage) -> Marks<'_> {
     Marks { journal: partitions_of(storage, root).first().copied(), in_progress }
 }
 
-/// The tables, then the journal.
+/// What is in the way is let go, then the tables, then the journal.
 fn partition(
     inputs: &Inputs<'_>,
     disks: &[Planned<'_>],
@@ -157,7 +158,8 @@ fn partition(
         let act = Act::WriteTable { disk: planned.disk.path.clone(), table, keep };
         Op::new(act, format!("it is disk `{}` of the NII", planned.wanted.name))
     });
-    let mut ops: Vec<Op> = tables.collect();
+    let mut ops = teardown::ops(inputs.facts, disks, out);
+    ops.extend(tables);
     let journal = disks.iter().find_map(|planned| {
         let (partition, _) = planned.partition(journal::LABEL)?;
         let (root, _) = planned.partition(marks.journal?)?;

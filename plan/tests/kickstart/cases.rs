@@ -115,6 +115,7 @@ fn machine(firmware: Firmware) -> Facts {
         disks: ["/dev/nvme0n1", "/dev/sda", "/dev/sdb"].map(disk).to_vec(),
         nics: [0, 1, 2].map(nic).to_vec(),
         tools: Vec::new(),
+        stacked: Vec::new(),
         tool_versions: [].into(),
     }
 }

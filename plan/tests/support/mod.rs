@@ -67,6 +67,7 @@ pub fn disk(path: &str, size: u64) -> Disk {
         rotational: false,
         removable: false,
         read_only: false,
+        discard: false,
         in_use: Vec::new(),
         firmware_raid: None,
         unreadable: None,
@@ -96,6 +97,7 @@ pub fn machine(firmware: Firmware) -> Facts {
             nic("eth1", "52:54:00:00:00:02"),
         ],
         tools: ["mkfs.ext4", "mkfs.xfs", "mkfs.vfat"].map(Into::into).to_vec(),
+        stacked: Vec::new(),
         tool_versions: [("mkfs.xfs".to_owned(), "6.1.0".to_owned())].into(),
     }
 }

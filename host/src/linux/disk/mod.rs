@@ -9,7 +9,8 @@
 //! * [`contents`]: where file systems are, also within RAID members and physical volumes; [`loops`]: a part of a device, to mount.
 //! * [`device`]: what an op names, found again; [`release`]: mounts, swap, mappings and arrays that must go; [`patience`]:
 //!   waiting for the kernel.
-//! * [`survey`]: the disks of a machine, as facts; [`attachment`]: how and where one is attached.
+//! * [`survey`]: the disks of a machine, as facts; [`attachment`]: how and where one is attached; [`holders`]: what the kernel
+//!   has built on them.
 
 mod attachment;
 pub mod block;
@@ -17,6 +18,7 @@ pub mod contents;
 pub mod device;
 pub mod firmware_raid;
 pub mod gpt;
+pub mod holders;
 pub mod loops;
 pub mod partitions;
 pub mod patience;

@@ -1,28 +1,27 @@
-//! The disks of a machine, as facts: /sys/class/block says which there are and who uses them, the disks themselves
+//! The disks of a machine, as facts: /sys/class/block says which there are, the disks themselves
 //! carry tables and journals. No udev database is asked: our initrd has none.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::Context;
-use plan::facts::{Content, Disk, JournalRecord, Table};
+use plan::facts::{Content, Disk, JournalRecord, Stacked, Table};
 
 use super::attachment::{self, Attachment};
 use super::block::Device;
 use super::{firmware_raid, gpt, partitions, record, superblock};
-use crate::linux::mounts::{MountPoint, parse_mountinfo};
 use crate::machine::Watch;
 
 /// Block devices that are no disks: made by the kernel from others, or of media that cannot be installed to.
 const NO_DISKS: [&str; 8] = ["loop", "ram", "zram", "dm-", "md", "sr", "fd", "nbd"];
 
-/// All disks by kernel name, with their tables and journals. One that cannot be read says so, and `watch` is told: left
+/// All disks by kernel name, with their tables and journals, below what is `stacked` on them. One that cannot be read says so, and `watch` is told: left
 /// out, it would give its number to the next.
 ///
 /// # Errors
 /// When /sys or /proc cannot be read.
-pub fn disks(sys: &Path, proc: &Path, watch: &mut dyn Watch) -> anyhow::Result<Vec<Disk>> {
-    let mut disks = list(sys, proc)?;
+pub fn disks(sys: &Path, stacked: &[Stacked], watch: &mut dyn Watch) -> anyhow::Result<Vec<Disk>> {
+    let mut disks = list(sys, stacked)?;
     for disk in &mut disks {
         match contents(Path::new(&disk.path)) {
             Ok((table, journal)) => {
@@ -86,16 +85,11 @@ fn lying_on(sys: &Path, disk: &Disk, watch: &mut dyn Watch) -> Vec<Content> {
     places.into_iter().filter_map(&mut look).collect()
 }
 
-/// What sysfs says of all disks.
+/// What sysfs says of all disks, and who of `stacked` keeps them.
 ///
 /// # Errors
-/// When /sys or /proc cannot be read.
-pub fn list(sys: &Path, proc: &Path) -> anyhow::Result<Vec<Disk>> {
-    let read =
-        |path: PathBuf| fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()));
-    let mounts = parse_mountinfo(&read(proc.join("self/mountinfo"))?);
-    // A kernel without swap support has no such file.
-    let swaps = parse_swaps(&fs::read_to_string(proc.join("swaps")).unwrap_or_default());
+/// When /sys cannot be read.
+pub fn list(sys: &Path, stacked: &[Stacked]) -> anyhow::Result<Vec<Disk>> {
     let directory = sys.join("block");
     let mut names = Vec::new();
     for entry in fs::read_dir(&directory).with_context(|| format!("reading {}", directory.display()))? {
@@ -104,12 +98,11 @@ pub fn list(sys: &Path, proc: &Path) -> anyhow::Result<Vec<Disk>> {
     }
     names.retain(|name| !NO_DISKS.iter().any(|prefix| name.starts_with(prefix)));
     names.sort_by_cached_key(|name| natural(name));
-    let disks = names.iter().filter_map(|name| disk(sys, name, &mounts, &swaps).transpose());
-    disks.collect()
+    Ok(names.iter().filter_map(|name| disk(sys, name, stacked)).collect())
 }
 
 /// One disk; `None` for what has no medium, and for hidden paths and boot areas of other disks.
-fn disk(sys: &Path, name: &str, mounts: &[MountPoint], swaps: &[String]) -> anyhow::Result<Option<Disk>> {
+fn disk(sys: &Path, name: &str, stacked: &[Stacked]) -> Option<Disk> {
     let directory = sys.join("class/block").join(name);
     let attribute =
         |file: &str| fs::read_to_string(directory.join(file)).ok().map(|text| text.trim().to_owned());
@@ -120,10 +113,10 @@ fn disk(sys: &Path, name: &str, mounts: &[MountPoint], swaps: &[String]) -> anyh
     let Attachment { transport, by_path } = attachment::of(sys, name);
     let boot_area = name.starts_with("mmcblk") && (name.contains("boot") || name.contains("rpmb"));
     if size == 0 || flag("hidden") || boot_area {
-        return Ok(None);
+        return None;
     }
-    Ok(Some(Disk {
-        path: format!("/dev/{}", name.replace('!', "/")),
+    let path = format!("/dev/{}", name.replace('!', "/"));
+    Some(Disk {
         size,
         sector: number("queue/logical_block_size").and_then(|n| u32::try_from(n).ok()).unwrap_or(512),
         model: text(&["device/model", "device/name"]),
@@ -135,13 +128,15 @@ fn disk(sys: &Path, name: &str, mounts: &[MountPoint], swaps: &[String]) -> anyh
         rotational: flag("queue/rotational"),
         removable: flag("removable"),
         read_only: flag("ro"),
-        in_use: users(sys, name, mounts, swaps)?,
+        discard: number("queue/discard_max_bytes").is_some_and(|most| most > 0),
+        in_use: plan::teardown::stays(stacked, &path),
+        path,
         firmware_raid: None,
         unreadable: None,
         contents: Vec::new(),
         table: None,
         journal: None,
-    }))
+    })
 }
 
 /// A SCSI disk's serial number: page 0x80 of its vital product data, four bytes of header and then text (SPC-4).
@@ -149,32 +144,6 @@ fn vpd_serial(directory: &Path) -> Option<String> {
     let page = fs::read(directory.join("device/vpd_pg80")).ok()?;
     let text = String::from_utf8_lossy(page.get(4..)?).trim_matches(['\0', ' ']).to_owned();
     (!text.is_empty()).then_some(text)
-}
-
-/// Who uses a disk or a partition of it: holders, mount points, swap.
-fn users(sys: &Path, name: &str, mounts: &[MountPoint], swaps: &[String]) -> anyhow::Result<Vec<String>> {
-    let mut found = Vec::new();
-    let parts = partitions::known(sys, name)?;
-    for part in std::iter::once(name).chain(parts.iter().map(|part| part.name.as_str())) {
-        let directory = match part == name {
-            true => sys.join("class/block").join(name),
-            false => sys.join("class/block").join(name).join(part),
-        };
-        let holders = fs::read_dir(directory.join("holders")).into_iter().flatten().flatten();
-        found.extend(holders.map(|holder| holder.file_name().to_string_lossy().into_owned()));
-        let device = fs::read_to_string(directory.join("dev")).unwrap_or_default();
-        let node = format!("/dev/{}", part.replace('!', "/"));
-        let here = mounts.iter().filter(|mount| mount.device == device.trim() || mount.source == node);
-        found.extend(here.map(|mount| mount.path.clone()));
-        found.extend(swaps.iter().filter(|swap| **swap == node).map(|swap| format!("swap on {swap}")));
-    }
-    found.dedup();
-    Ok(found)
-}
-
-/// The devices of /proc/swaps (proc(5)): first column, after a line of headings.
-fn parse_swaps(text: &str) -> Vec<String> {
-    text.lines().skip(1).filter_map(|line| line.split_whitespace().next()).map(str::to_owned).collect()
 }
 
 /// Sorts `sdb` before `sdaa` and `nvme2n1` before `nvme10n1`: of names with the same first two letters, shorter runs of
@@ -197,6 +166,8 @@ fn is_digit(character: char) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use plan::facts::StackedKind;
+
     use super::*;
 
     /// Writes files below a folder; the parents come by themselves.
@@ -215,8 +186,6 @@ mod tests {
         tree(
             root.path(),
             &[
-                ("proc/self/mountinfo", "22 1 254:2 / /data rw,relatime shared:1 - ext4 /dev/vda2 rw\n"),
-                ("proc/swaps", "Filename\tType\tSize\tUsed\tPriority\n/dev/vda1 partition 1048572 0 -2\n"),
                 (&format!("{vda}/size"), "2097152\n"),
                 (&format!("{vda}/dev"), "254:0\n"),
                 (&format!("{vda}/ro"), "0\n"),
@@ -232,7 +201,7 @@ mod tests {
                 (&format!("{vda}/vda2/start"), "4096\n"),
                 (&format!("{vda}/vda2/size"), "8192\n"),
                 (&format!("{vda}/vda2/dev"), "254:2\n"),
-                (&format!("{vda}/vda2/holders/dm-0/uevent"), ""),
+                (&format!("{vda}/queue/discard_max_bytes"), "2147450880\n"),
                 (&format!("{sda}/size"), "1000\n"),
                 (&format!("{sda}/ro"), "1\n"),
                 (&format!("{sda}/queue/logical_block_size"), "4096\n"),
@@ -251,13 +220,21 @@ mod tests {
     }
 
     #[test]
-    fn lists_disks_with_their_users() {
+    fn lists_disks_with_those_who_stay() {
         let root = fixture();
-        let disks = list(&root.path().join("sys"), &root.path().join("proc")).unwrap();
+        let data = Stacked {
+            node: "/dev/vda2".into(),
+            kind: StackedKind::Plain,
+            on: Vec::new(),
+            mounts: vec!["/data".into(), "/newroot/data".into()],
+            swap: false,
+        };
+        let disks = list(&root.path().join("sys"), &[data]).unwrap();
         let [sda, vda] = &disks[..] else { panic!("{disks:?}") };
         assert_eq!((vda.path.as_str(), vda.size, vda.sector), ("/dev/vda", 1 << 30, 512));
         assert_eq!(vda.serial.as_deref(), Some("root-disk"));
-        assert_eq!(vda.in_use, ["swap on /dev/vda1", "dm-0", "/data"]);
+        assert_eq!(vda.in_use, ["/data"]);
+        assert!(vda.discard && !sda.discard);
         assert!(vda.rotational && !vda.removable && !vda.read_only);
         assert_eq!((sda.sector, sda.read_only, sda.rotational), (4096, true, false));
         assert_eq!(sda.model.as_deref(), Some("QEMU HARDDISK"));

@@ -1,0 +1,131 @@
+//! What is let go before tables are written, and in which order.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
+
+mod support;
+
+use plan::facts::{Stacked, StackedKind};
+use plan::{Act, Plan, teardown};
+use serde_json::json;
+use support::{Case, GIB, bios, disk};
+
+fn stacked(node: &str, kind: StackedKind, on: &[&str]) -> Stacked {
+    let on = on.iter().map(|below| (*below).to_owned()).collect();
+    Stacked { node: node.into(), kind, on, mounts: Vec::new(), swap: false }
+}
+
+fn mapped(node: &str, name: &str, uuid: &str, on: &[&str]) -> Stacked {
+    stacked(node, StackedKind::Mapped { name: name.into(), uuid: uuid.into() }, on)
+}
+
+fn mounted(mut one: Stacked, path: &str) -> Stacked {
+    one.mounts.push(path.into());
+    one
+}
+
+fn swapped(mut one: Stacked) -> Stacked {
+    one.swap = true;
+    one
+}
+
+/// A volume's uuid: 32 letters for the group, 32 for the volume.
+fn volume(group: char, volume: char) -> String {
+    format!("LVM-{}{}", group.to_string().repeat(32), volume.to_string().repeat(32))
+}
+
+/// The machine of [`bios`] with three disks more, of which the NII selects the first.
+fn case(stacked: Vec<Stacked>) -> Case {
+    let mut case = bios();
+    case.facts.disks.extend(["b", "c", "d"].map(|name| disk(&format!("/dev/vd{name}"), 8 * GIB)));
+    case.nii["storage"]["disks"][0]["select"] = json!({"path": "/dev/vda"});
+    for disk in &mut case.facts.disks {
+        disk.in_use = teardown::stays(&stacked, &disk.path);
+    }
+    case.facts.stacked = stacked;
+    case
+}
+
+fn released(plan: &Plan) -> Vec<String> {
+    let ops = plan.ops("partition").iter();
+    ops.take_while(|op| matches!(op.act, Act::Release { .. })).map(ToString::to_string).collect()
+}
+
+/// LUKS on LVM on RAID1: nothing goes before what lies on it, and the tables come after all.
+#[test]
+fn from_the_top_down() {
+    let case = case(vec![
+        stacked("/dev/md127", StackedKind::Array, &["/dev/vda2", "/dev/vdb2"]),
+        mapped("/dev/dm-0", "vg0-root", &volume('g', 'r'), &["/dev/md127"]),
+        mapped("/dev/dm-1", "vg0-data", &volume('g', 'd'), &["/dev/md127", "/dev/vda5"]),
+        swapped(mapped("/dev/dm-2", "secret", "CRYPT-LUKS2-aa-secret", &["/dev/dm-1"])),
+        mounted(stacked("/dev/vda3", StackedKind::Plain, &[]), "/newroot/boot"),
+        swapped(stacked("/dev/vda4", StackedKind::Plain, &[])),
+        mapped("/dev/dm-3", "vg9-x", &volume('x', 'x'), &["/dev/vdd1"]),
+    ]);
+    let plan = case.disked().unwrap();
+    assert_eq!(
+        released(&plan),
+        [
+            "unmount /newroot and what is below it",
+            "stop swapping on /dev/vda4",
+            "stop swapping on /dev/dm-2",
+            "take the mapping vg0-root away",
+            "take the mapping secret away",
+            "take the mapping vg0-data away",
+            "stop the array /dev/md127",
+        ]
+    );
+    assert!(matches!(plan.ops("partition")[7].act, Act::WriteTable { .. }));
+    let [warning] = &plan.warnings[..] else { panic!("{:?}", plan.warnings) };
+    assert!(!warning.is_error() && warning.path == "storage.disks");
+    let message = &warning.message;
+    assert!(
+        message.starts_with("/dev/vdb (")
+            && message.contains("has a part in /dev/md127, vg0-data (/dev/dm-1), vg0-root"),
+        "{message}"
+    );
+    let summary = plan::summary(&case.facts, &case.nii().storage, support::ARMING);
+    assert_eq!(summary.released, released(&plan));
+    assert!(summary.to_string().contains("let go: stop the array /dev/md127\n"), "{summary}");
+}
+
+/// A group over two disks loses one: its volumes on the other go too, unless they are in use there.
+#[test]
+fn volumes_of_the_same_group() {
+    let here = mapped("/dev/dm-0", "vg0-a", &volume('g', 'a'), &["/dev/vda2"]);
+    let there = mapped("/dev/dm-1", "vg0-b", &volume('g', 'b'), &["/dev/vdb1"]);
+    let others = mapped("/dev/dm-2", "vg1-b", &volume('h', 'b'), &["/dev/vdb2"]);
+    let plan = case(vec![here.clone(), there.clone(), others]).disked().unwrap();
+    assert_eq!(released(&plan), ["take the mapping vg0-a away", "take the mapping vg0-b away"]);
+    assert!(plan.warnings[0].message.contains("has a part in vg0-b (/dev/dm-1):"), "{:?}", plan.warnings);
+    let plan = case(vec![here, mounted(there, "/data")]).disked().unwrap();
+    assert_eq!(released(&plan), ["take the mapping vg0-a away"]);
+    assert!(plan.warnings.is_empty(), "{:?}", plan.warnings);
+}
+
+#[test]
+fn what_has_an_owner_is_refused_by_name() {
+    for (stays, one) in [
+        ("mpatha (/dev/dm-0)", mapped("/dev/dm-0", "mpatha", "mpath-3600", &["/dev/vda"])),
+        ("own (/dev/dm-0)", mapped("/dev/dm-0", "own", "", &["/dev/vda1"])),
+        ("/dev/bcache0", stacked("/dev/bcache0", StackedKind::Other, &["/dev/vda1"])),
+        ("/data", mounted(stacked("/dev/vda1", StackedKind::Plain, &[]), "/data")),
+        ("/newroots", mounted(mapped("/dev/dm-0", "vg-x", &volume('g', 'x'), &["/dev/vda1"]), "/newroots")),
+    ] {
+        let findings = case(vec![one]).disked().unwrap_err();
+        let text = findings.iter().map(ToString::to_string).collect::<String>();
+        assert!(text.contains(&format!("is in use by {stays}, which the install does not let go")), "{text}");
+    }
+}
+
+/// An old NII's disks are not ours: nothing of them is let go.
+#[test]
+fn other_disks_are_left_alone() {
+    let plan = case(vec![
+        stacked("/dev/md0", StackedKind::Array, &["/dev/vdb1", "/dev/vdc1"]),
+        mapped("/dev/dm-0", "vg0-a", &volume('g', 'a'), &["/dev/md0"]),
+        swapped(stacked("/dev/vdd1", StackedKind::Plain, &[])),
+    ]);
+    let plan = plan.disked().unwrap();
+    assert!(released(&plan).is_empty() && plan.warnings.is_empty(), "{:?}", plan.warnings);
+}
