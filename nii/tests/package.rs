@@ -317,7 +317,7 @@ fn arrays_and_volumes() {
         [(&*raid("devices/2"), json!("boot")), ("/storage/disks/1/partitions/1/type", json!("linux"))];
     refused(&wrong, "storage.raid[0].devices[2]", "type `raid`");
     let named = [(&*raid("name"), json!("boot")), ("/storage/filesystems/0/device", json!("boot"))];
-    let both = [("storage.raid[0].name", "a partition"), ("storage.filesystems[1].device", "already has")];
+    let both = [("storage.raid[0].name", "or partition"), ("storage.filesystems[1].device", "already has")];
     found(&named, Severity::Error, &both);
     let group = |field: &str| format!("/storage/volume_groups/0/{field}");
     refused(&[(&group("devices/-"), json!("boot"))], "storage.volume_groups[0].devices[1]", "type `lvm`");

@@ -185,8 +185,11 @@ fn what_a_disked_node_needs() {
     refused(&vfat, "storage.filesystems", "cannot be vfat");
     let esp = [("/storage/filesystems/2/format", json!("ext4"))];
     refused(&esp, "storage.filesystems", "must be vfat");
-    let no_esp =
-        [("/boot/loader", json!("systemd-boot")), ("/storage/disks/0/partitions/1/type", json!("linux"))];
+    let no_esp = [
+        ("/boot/loader", json!("systemd-boot")),
+        ("/storage/disks/0/partitions/1/type", json!("linux")),
+        ("/storage/filesystems/2/mount", json!("/srv")),
+    ];
     refused(&no_esp, "boot.loader", "needs a partition of type `esp`");
 }
 

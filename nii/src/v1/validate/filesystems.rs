@@ -1,24 +1,26 @@
-//! `storage.filesystems`, and what a node needs of them to boot from its disks.
+//! `storage.filesystems`, without their mount points.
 
 use std::collections::BTreeSet;
 
 use super::Out;
-use super::words::{is_path, is_word};
+use super::stack::user;
+use super::words::is_word;
 use crate::Finding;
-use crate::v1::{Device, Filesystem, Format, InstallType, Nii, PartitionType, Storage};
+use crate::v1::{Device, Filesystem, Format, Nii, PartitionType, Storage};
 
 pub(super) fn filesystems(nii: &Nii, out: Out<'_>) {
     let mut devices = BTreeSet::new();
-    let mut mounts = BTreeSet::new();
     let mut labels = BTreeSet::new();
+    let mut uuids = BTreeSet::new();
     for (i, filesystem) in nii.storage.filesystems.iter().enumerate() {
         let path = format!("storage.filesystems[{i}]");
+        let name = &filesystem.device;
         if filesystem.format != Format::Tmpfs {
-            device(&nii.storage, &filesystem.device, &format!("{path}.device"), out);
-        }
-        if filesystem.format != Format::Tmpfs && !devices.insert(&filesystem.device) {
-            let message = format!("`{}` already has a file system", filesystem.device);
-            out.push(Finding::error(format!("{path}.device"), message));
+            device(&nii.storage, name, &format!("{path}.device"), out);
+            if !devices.insert(name) {
+                let message = format!("`{name}` already has a file system");
+                out.push(Finding::error(format!("{path}.device"), message));
+            }
         }
         if let Some(label) = &filesystem.label
             && !labels.insert(label)
@@ -26,42 +28,58 @@ pub(super) fn filesystems(nii: &Nii, out: Out<'_>) {
             let message = format!("another file system is labelled `{label}`");
             out.push(Finding::error(format!("{path}.label"), message));
         }
-        if let Some(mount) = &filesystem.mount
-            && !mounts.insert(mount)
+        if let Some(uuid) = filesystem.uuid
+            && !uuids.insert(uuid)
         {
-            out.push(Finding::error(format!("{path}.mount"), format!("`{mount}` is mounted twice")));
+            let message = format!("another file system has the UUID {uuid}");
+            out.push(Finding::error(format!("{path}.uuid"), message));
         }
-        one_filesystem(filesystem, &path, out);
+        match filesystem.format {
+            Format::Tmpfs => tmpfs(filesystem, &path, out),
+            _ => on_device(filesystem, &path, out),
+        }
+        subvolumes(filesystem, &path, out);
+        options(&filesystem.mount_options, &path, out);
     }
-    layout(nii, out);
 }
 
 fn device(storage: &Storage, name: &str, path: &str, out: Out<'_>) {
-    let message = match storage.device(name) {
+    let instead = match storage.device(name) {
         Some(Device::Partition(_, partition)) => match partition.kind {
             PartitionType::BiosBoot => {
-                "is a BIOS boot partition: GRUB's core image is written there, no file system".into()
+                Some("is a BIOS boot partition: GRUB's core image is written there, no file system")
             }
-            PartitionType::Raid => "is a member of a RAID array: name the array".into(),
-            PartitionType::Lvm => {
-                "is a physical volume of LVM: name a logical volume, as GROUP/VOLUME".into()
-            }
+            PartitionType::Raid => Some("is a member of a RAID array: name the array"),
+            PartitionType::Lvm => Some("is a physical volume of LVM: name a logical volume, as GROUP/VOLUME"),
+            PartitionType::Luks => Some("is encrypted: name the encrypted device that is on it"),
+            PartitionType::Esp => None,
+            // What takes it is told that it has another type.
             _ => return,
         },
-        Some(Device::Raid(raid)) => {
-            match storage.volume_groups.iter().find(|group| group.devices.contains(&raid.name)) {
-                Some(group) => format!("`{name}` is used by the volume group `{}` already", group.name),
-                None => return,
-            }
+        Some(Device::LogicalVolume(volume)) if volume.thin_pool => {
+            Some("is a pool: name a volume that takes its space from it")
         }
-        Some(Device::Luks(_) | Device::LogicalVolume(_)) => return,
-        None if name.contains('/') => format!("there is no logical volume `{name}`"),
-        None => format!("no disk has a partition labelled `{name}`, and no array has that name"),
+        Some(_) => None,
+        None if name.contains('/') => {
+            out.push(Finding::error(path, format!("there is no logical volume `{name}`")));
+            return;
+        }
+        None => {
+            let message = format!(
+                "no disk has a partition labelled `{name}`, and no array or encrypted device has that name"
+            );
+            out.push(Finding::error(path, message));
+            return;
+        }
     };
-    out.push(Finding::error(path, message));
+    match (instead, user(storage, name)) {
+        (Some(message), _) => out.push(Finding::error(path, message)),
+        (None, Some(by)) => out.push(Finding::error(path, format!("`{name}` is used by {by} already"))),
+        (None, None) => {}
+    }
 }
 
-fn one_filesystem(filesystem: &Filesystem, path: &str, out: Out<'_>) {
+fn on_device(filesystem: &Filesystem, path: &str, out: Out<'_>) {
     let limit = match filesystem.format {
         Format::Ext4 | Format::Swap => 16,
         Format::Xfs => 12,
@@ -76,55 +94,87 @@ fn one_filesystem(filesystem: &Filesystem, path: &str, out: Out<'_>) {
             format!("{name} takes a label of 1 to {limit} bytes without blanks, quotes, `$`, `\\` and `#`");
         out.push(Finding::error(format!("{path}.label"), message));
     }
+    if let Some(uuid) = filesystem.uuid {
+        let message = match filesystem.format {
+            Format::Vfat => "vfat has no UUID: leave it out",
+            _ if filesystem.preserve => "what is kept has its UUID already: leave it out",
+            _ if uuid.is_nil() => "is the nil UUID, which programs take for none",
+            _ => "",
+        };
+        if !message.is_empty() {
+            out.push(Finding::error(format!("{path}.uuid"), message));
+        }
+    }
     for (i, option) in filesystem.mkfs_options.iter().enumerate() {
         if !is_word(option) {
             let message = "must be one argument, without blanks, quotes, `$`, `\\` and `#`";
             out.push(Finding::error(format!("{path}.mkfs_options[{i}]"), message));
         }
     }
-    match (&filesystem.mount, filesystem.format) {
-        (None, Format::Swap) if !filesystem.mkfs_options.is_empty() => {
-            let message = "swap is made without mkfs, it takes none";
-            out.push(Finding::error(format!("{path}.mkfs_options"), message));
-        }
-        (Some(_), Format::Swap) => out.push(Finding::error(format!("{path}.mount"), "swap is not mounted")),
-        (Some(mount), _) if !is_path(mount) => {
-            let message = format!("`{}` is no absolute path in its shortest form", mount);
-            out.push(Finding::error(format!("{path}.mount"), message));
-        }
-        _ => {}
-    }
-    for (i, option) in filesystem.mount_options.iter().enumerate() {
-        if !is_word(option) || option.contains(',') {
-            let message = "must be one mount option, without blanks, commas, quotes, `$`, `\\` and `#`";
-            out.push(Finding::error(format!("{path}.mount_options[{i}]"), message));
-        }
+    if filesystem.format == Format::Swap && !filesystem.mkfs_options.is_empty() {
+        let message = "swap is made without mkfs, it takes none";
+        out.push(Finding::error(format!("{path}.mkfs_options"), message));
     }
 }
 
-/// What an installed system needs. That an ESP or a BIOS boot partition is there is for the node to see: it knows its firmware.
-fn layout(nii: &Nii, out: Out<'_>) {
-    let kind = match nii.install.kind {
-        InstallType::Disked => "disked",
-        InstallType::Package => "package",
-        InstallType::Diskless => return,
-    };
-    match nii.storage.mounted_at("/") {
-        None => {
-            let message = format!("a {kind} node needs a file system mounted at `/`");
-            out.push(Finding::error("storage.filesystems", message));
+/// Files in RAM have no device, and nothing that is written on one.
+fn tmpfs(filesystem: &Filesystem, path: &str, out: Out<'_>) {
+    for (field, given) in [
+        ("device", !filesystem.device.is_empty()),
+        ("preserve", filesystem.preserve),
+        ("label", filesystem.label.is_some()),
+        ("uuid", filesystem.uuid.is_some()),
+        ("mkfs_options", !filesystem.mkfs_options.is_empty()),
+    ] {
+        if given {
+            out.push(Finding::error(
+                format!("{path}.{field}"),
+                "tmpfs is on no device, it has none: leave it out",
+            ));
         }
-        Some(root) if root.format == Format::Vfat => {
-            let message = "`/` cannot be vfat: it keeps no owners or modes";
-            out.push(Finding::error("storage.filesystems", message));
-        }
-        Some(_) => {}
     }
-    for partition in nii.storage.disks.iter().flat_map(|disk| &disk.partitions) {
-        let made = nii.storage.filesystems.iter().find(|f| f.device == partition.label);
-        if partition.kind == PartitionType::Esp && made.is_some_and(|f| f.format != Format::Vfat) {
-            let message = format!("the ESP `{}` must be vfat: firmware reads nothing else", partition.label);
-            out.push(Finding::error("storage.filesystems", message));
+    if filesystem.mount.is_none() {
+        out.push(Finding::error(format!("{path}.mount"), "is needed: a tmpfs is nothing but its mount"));
+    }
+}
+
+fn subvolumes(filesystem: &Filesystem, path: &str, out: Out<'_>) {
+    if !filesystem.subvolumes.is_empty() && filesystem.format != Format::Btrfs {
+        let message = format!("{} has no subvolumes, btrfs has", filesystem.format.name());
+        out.push(Finding::error(format!("{path}.subvolumes"), message));
+    }
+    let mut names = BTreeSet::new();
+    for (j, subvolume) in filesystem.subvolumes.iter().enumerate() {
+        let path = format!("{path}.subvolumes[{j}]");
+        let name = &subvolume.name;
+        if !is_word(name)
+            || name.contains(['/', ','])
+            || name.len() > 255
+            || [".", ".."].contains(&name.as_str())
+        {
+            let message =
+                "must be one name of 1 to 255 bytes, without `/`, blanks, commas, quotes, `$`, `\\` and `#`";
+            out.push(Finding::error(format!("{path}.name"), message));
+        }
+        if !names.insert(name) {
+            let message = format!("the file system has another subvolume `{name}`");
+            out.push(Finding::error(format!("{path}.name"), message));
+        }
+        options(&subvolume.mount_options, &path, out);
+    }
+}
+
+fn options(options: &[String], path: &str, out: Out<'_>) {
+    for (i, option) in options.iter().enumerate() {
+        let path = format!("{path}.mount_options[{i}]");
+        if !is_word(option) || option.contains(',') {
+            let message = "must be one mount option, without blanks, commas, quotes, `$`, `\\` and `#`";
+            out.push(Finding::error(path, message));
+        } else if option.starts_with("subvol=") || option.starts_with("subvolid=") {
+            out.push(Finding::error(
+                path,
+                "is camphor's to set: list the subvolume with its mount in `subvolumes`",
+            ));
         }
     }
 }

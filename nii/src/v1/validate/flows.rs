@@ -1,8 +1,8 @@
 //! What each flow needs, and what it does not do: that is refused, and not half obeyed.
 
-use super::Out;
+use super::{Out, mounts};
 use crate::Finding;
-use crate::v1::{After, InstallType, Loader, Nii, PartitionType, Rebuild, StorageMode};
+use crate::v1::{After, Format, InstallType, Loader, Nii, PartitionType, Rebuild, Storage, StorageMode};
 
 const LATER: &str = "this comes with a later release for installs from an image; `package` installs have it";
 
@@ -40,6 +40,31 @@ fn package(nii: &Nii, out: Out<'_>) {
         let message = "cannot be kept with `storage.mode: anaconda`, which clears the disks: use `camphor`";
         kept(nii).into_iter().for_each(|path| out.push(Finding::error(path, message)));
     }
+    for path in for_images(&nii.storage) {
+        out.push(Finding::error(path, "is for installs from an image: anaconda is not told of it"));
+    }
+}
+
+/// The paths of what camphor makes itself or not at all.
+fn for_images(storage: &Storage) -> Vec<String> {
+    let mut paths = Vec::new();
+    let mut refuse = |used: bool, path: String| paths.extend(used.then_some(path));
+    let is_esp = |label: &String| storage.partition(label).is_some_and(|(_, p)| p.kind == PartitionType::Esp);
+    for (i, array) in storage.raid.iter().enumerate() {
+        refuse(array.devices.iter().any(is_esp), format!("storage.raid[{i}].devices"));
+    }
+    refuse(!storage.luks.is_empty(), "storage.luks".into());
+    for (i, volume) in storage.logical_volumes.iter().enumerate() {
+        refuse(volume.thin_pool, format!("storage.logical_volumes[{i}].thin_pool"));
+        refuse(volume.pool.is_some(), format!("storage.logical_volumes[{i}].pool"));
+    }
+    for (i, filesystem) in storage.filesystems.iter().enumerate() {
+        let format = matches!(filesystem.format, Format::Btrfs | Format::Tmpfs);
+        refuse(format, format!("storage.filesystems[{i}].format"));
+        refuse(filesystem.uuid.is_some() && !filesystem.preserve, format!("storage.filesystems[{i}].uuid"));
+        refuse(!filesystem.subvolumes.is_empty(), format!("storage.filesystems[{i}].subvolumes"));
+    }
+    paths
 }
 
 fn image(nii: &Nii, out: Out<'_>) {
@@ -88,8 +113,6 @@ fn image(nii: &Nii, out: Out<'_>) {
 
 /// What an image and its boot loader write to cannot be kept; and what the image has there would be hidden.
 fn kept_beside_an_image(nii: &Nii, out: Out<'_>) {
-    const FULL: [&str; 12] =
-        ["/bin", "/boot", "/dev", "/efi", "/etc", "/lib", "/lib64", "/proc", "/run", "/sbin", "/sys", "/usr"];
     for (i, disk) in nii.storage.disks.iter().enumerate() {
         for (j, partition) in disk.partitions.iter().enumerate().filter(|(_, partition)| partition.preserve) {
             let written =
@@ -100,15 +123,11 @@ fn kept_beside_an_image(nii: &Nii, out: Out<'_>) {
             }
         }
     }
-    for (i, filesystem) in nii.storage.filesystems.iter().enumerate().filter(|(_, f)| f.preserve) {
-        let Some(mount) = filesystem.mount.as_deref() else { continue };
-        let below = |folder: &str| {
-            mount.strip_prefix(folder).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-        };
-        if mount == "/var" || FULL.iter().any(|folder| below(folder)) {
+    for (path, mount, _) in mounts::all(&nii.storage).filter(|(_, _, filesystem)| filesystem.preserve) {
+        if mounts::hides(mount) {
             let message =
                 format!("the image has its own files at `{mount}`, which a kept file system would hide");
-            out.push(Finding::error(format!("storage.filesystems[{i}].mount"), message));
+            out.push(Finding::error(path, message));
         }
     }
 }
@@ -126,6 +145,7 @@ fn kept(nii: &Nii) -> Vec<String> {
         paths.extend(kept.map(|(i, _)| format!("storage.{name}[{i}].preserve")));
     };
     list("raid", storage.raid.iter().map(|array| array.preserve).collect());
+    list("luks", storage.luks.iter().map(|luks| luks.preserve).collect());
     list("volume_groups", storage.volume_groups.iter().map(|group| group.preserve).collect());
     list("logical_volumes", storage.logical_volumes.iter().map(|volume| volume.preserve).collect());
     list("filesystems", storage.filesystems.iter().map(|filesystem| filesystem.preserve).collect());

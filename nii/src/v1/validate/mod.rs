@@ -4,16 +4,21 @@
 //! Values reach kickstarts, shell words, file names and fstab. Whoever writes those quotes; [`words`] sees to it that no value could
 //! break out even so.
 
+mod arrays;
 mod boot;
+mod booting;
 mod disks;
 mod filesystems;
 mod flows;
+mod luks;
+mod lvm;
+mod mounts;
 mod network;
 mod node;
 mod package;
 mod preserve;
 mod scripts;
-mod volumes;
+mod stack;
 mod words;
 
 use super::Nii;
@@ -29,8 +34,10 @@ pub(super) fn nii(nii: &Nii) -> Vec<Finding> {
     node::root(nii, out);
     network::network(nii, out);
     disks::disks(nii, out);
-    volumes::volumes(nii, out);
+    stack::stack(nii, out);
     filesystems::filesystems(nii, out);
+    mounts::mounts(nii, out);
+    booting::booting(nii, out);
     preserve::preserve(nii, out);
     boot::image(nii, out);
     package::package(nii, out);
