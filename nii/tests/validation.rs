@@ -179,18 +179,55 @@ fn filesystems() {
 }
 
 #[test]
+fn how_a_partition_is_made_and_found() {
+    let partition = |more: Value| {
+        let mut partition = json!({"label": "scratch"});
+        partition.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        [("/storage/disks/1/partitions/0", partition)]
+    };
+    let at = |field: &str| format!("storage.disks[1].partitions[0].{field}");
+    let guid = "0c5b6b5e-7f0a-4f0e-9d3c-0f6a3c1b2d4e";
+    let right = partition(json!({"size_mib": 5, "weight": 2, "guid": guid, "attributes": ["no-auto"]}));
+    assert!(findings(&with(&right)).is_empty());
+    refused(&partition(json!({"weight": 0})), &at("weight"), "at least 1");
+    refused(&partition(json!({"guid": "00000000-0000-0000-0000-000000000000"})), &at("guid"), "all zeros");
+    refused(&partition(json!({"found_by": {"number": 3}})), &at("found_by"), "beside `preserve` only");
+    let mut twice = partition(json!({"guid": guid})).to_vec();
+    twice.push(("/storage/disks/0/partitions/1/guid", json!(guid)));
+    refused(&twice, &at("guid"), "another partition");
+
+    let kept = |more: Value| {
+        let [(at, mut kept)] = partition(more);
+        kept["preserve"] = json!(true);
+        vec![(at, kept), ("/storage/filesystems/4/preserve", json!(true))]
+    };
+    for by in [json!({"number": 128}), json!({"guid": guid}), json!({"filesystem_label": "scratch"})] {
+        assert!(findings(&with(&kept(json!({"found_by": by})))).is_empty());
+    }
+    for (field, value) in [("weight", json!(1)), ("guid", json!(guid)), ("attributes", json!(["required"]))] {
+        let mut more = json!({});
+        more[field] = value;
+        refused(&kept(more), &at(field), "keeps its own");
+    }
+    for number in [0, 129] {
+        refused(&kept(json!({"found_by": {"number": number}})), &at("found_by.number"), "from 1 to 128");
+    }
+    for (label, words) in [("", "is empty"), ("root", "is made with the label `root`, too")] {
+        let by = json!({"found_by": {"filesystem_label": label}});
+        refused(&kept(by), &at("found_by.filesystem_label"), words);
+    }
+    let mut same = kept(json!({"found_by": {"guid": guid}}));
+    same.push(("/storage/disks/0/partitions/1/guid", json!(guid)));
+    refused(&same, &at("found_by.guid"), "another partition");
+}
+
+#[test]
 fn what_a_disked_node_needs() {
     refused(&[("/storage/filesystems/0/mount", json!("/other"))], "storage.filesystems", "mounted at `/`");
     let vfat = [("/storage/filesystems/0/format", json!("vfat"))];
     refused(&vfat, "storage.filesystems", "cannot be vfat");
     let esp = [("/storage/filesystems/2/format", json!("ext4"))];
     refused(&esp, "storage.filesystems", "must be vfat");
-    let no_esp = [
-        ("/boot/loader", json!("systemd-boot")),
-        ("/storage/disks/0/partitions/1/type", json!("linux")),
-        ("/storage/filesystems/2/mount", json!("/srv")),
-    ];
-    refused(&no_esp, "boot.loader", "needs a partition of type `esp`");
 }
 
 #[test]

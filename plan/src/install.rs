@@ -16,7 +16,7 @@ use crate::filesystems::{self, Placed};
 use crate::op::{Act, Op};
 use crate::preflight::{self, RamRoot};
 use crate::table::{self, Marks};
-use crate::{bootloader, journal, teardown};
+use crate::{bootloader, complete, journal, teardown};
 
 /// All that a plan is made from.
 #[derive(Clone, Copy, Debug)]
@@ -65,6 +65,8 @@ impl Plan {
 /// # Errors
 /// Every reason why it cannot be, warnings too; at least one is an error.
 pub fn disked(inputs: &Inputs<'_>) -> Result<Plan, Vec<Finding>> {
+    let nii = complete::document(inputs.facts, inputs.nii);
+    let inputs = &Inputs { nii: &nii, ..*inputs };
     let mut findings = Vec::new();
     let out = &mut findings;
     preflight::common(inputs, out);

@@ -5,6 +5,7 @@
 //! * [`install`]: the complete plan of an image install: [`Inputs`] -> [`Plan`], or findings. It is put together from
 //!   `preflight` (RAM, kernels), `disks` and [`table`] (which disk, where the partitions go), `filesystems` and
 //!   [`mkfs`], `configure` (files of the new root) and `bootloader`.
+//! * `complete`: what the firmware needs and the document has not; every plan begins with it.
 //! * [`network`]: the node's own network while it installs.
 //! * [`package`]: the plans of a package install, before and after anaconda's work.
 //! * [`kickstart`]: the kickstart of a package install.
@@ -16,6 +17,7 @@
 //! * [`summary()`]: what is lost, kept and made, and [`render`]: every op; both for people.
 
 mod bootloader;
+mod complete;
 mod configure;
 mod disks;
 pub mod facts;

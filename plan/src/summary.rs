@@ -7,6 +7,7 @@ use nii::v1::{PartitionType, Storage, StorageMode};
 use serde::Serialize;
 use uuid::Uuid;
 
+use crate::complete::{Completed, complete};
 use crate::disks::{self, Planned};
 use crate::facts::{Content, Disk, Facts, TableEntry};
 use crate::journal;
@@ -60,11 +61,13 @@ pub struct Row {
 
 /// Sums up. A disk that is not certain is left out, and its plan is refused.
 pub fn summary(facts: &Facts, storage: &Storage, arming: Uuid) -> Summary {
+    let Completed { storage, added } = complete(facts, storage);
+    let storage = &*storage;
     let marks = if storage.mode == StorageMode::Camphor { marks(storage) } else { Marks::default() };
     let planned = disks::plan(facts, storage, arming, marks, &mut Vec::new());
     let others = facts.disks.iter().filter(|disk| planned.iter().all(|p| p.disk.path != disk.path));
     let untouched = others.map(disks::describe).collect();
-    let disks = planned.iter().map(|planned| one(planned, storage)).collect();
+    let disks = planned.iter().map(|planned| one(planned, storage, &added)).collect();
     let released = match storage.mode {
         StorageMode::Camphor => teardown::ops(facts, &planned, &mut Vec::new()),
         // anaconda takes apart what it finds.
@@ -74,7 +77,7 @@ pub fn summary(facts: &Facts, storage: &Storage, arming: Uuid) -> Summary {
     Summary { disks, released, stacked: stacked(storage), untouched }
 }
 
-fn one(planned: &Planned<'_>, storage: &Storage) -> DiskSummary {
+fn one(planned: &Planned<'_>, storage: &Storage, added: &[String]) -> DiskSummary {
     let Planned { wanted, disk, layout } = planned;
     let is_kept = |number: u32| layout.keep.contains(&number);
     let bytes = |entry: &TableEntry| (entry.last - entry.first + 1) * u64::from(disk.sector);
@@ -98,7 +101,12 @@ fn one(planned: &Planned<'_>, storage: &Storage) -> DiskSummary {
         number: Some(entry.number),
         label: entry.label.clone(),
         bytes: Some(bytes(entry)),
-        what: purpose(entry, storage),
+        what: match added.contains(&entry.label) {
+            true => {
+                format!("{}; added, since the machine boots by {}", purpose(entry, storage), firmware(entry))
+            }
+            false => purpose(entry, storage),
+        },
     });
     DiskSummary {
         name: wanted.name.clone(),
@@ -145,6 +153,11 @@ fn purpose(entry: &TableEntry, storage: &Storage) -> String {
         (None, None, Some(PartitionType::BiosBoot)) => "the boot loader's core (BIOS)".into(),
         (None, None, _) => "left empty".into(),
     }
+}
+
+/// The firmware that a partition was added for.
+fn firmware(entry: &TableEntry) -> &'static str {
+    if entry.kind == PartitionType::Esp.guid() { "UEFI" } else { "BIOS" }
 }
 
 /// `ext4 on /`; none if the device holds no file system.

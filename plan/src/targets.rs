@@ -3,6 +3,7 @@
 use nii::v1::{Storage, StorageMode};
 use uuid::Uuid;
 
+use crate::complete;
 use crate::disks;
 use crate::facts::Facts;
 use crate::package::{marks, partitions_of};
@@ -23,6 +24,7 @@ pub struct Target {
 
 /// The disks that the NII selects, in its order; those that are not certain are left out, and their plan is refused.
 pub fn targets(facts: &Facts, storage: &Storage, arming: Uuid) -> Vec<Target> {
+    let storage = &*complete::complete(facts, storage).storage;
     let ours = storage.mode == StorageMode::Camphor;
     let marks = if ours { marks(storage) } else { Marks::default() };
     let root = storage.mounted_at("/").map_or_else(Vec::new, |root| partitions_of(storage, &root.device));

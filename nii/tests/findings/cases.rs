@@ -315,16 +315,6 @@ pub const OF_STACKED: &[Case] = &[
             "/storage/disks/0/partitions/4/weight = null",
         ],
     ),
-    (
-        "boot.loader",
-        &[
-            "/boot = {\"loader\": \"systemd-boot\"}",
-            "/storage/raid/0 = null",
-            "/storage/filesystems/2 = null",
-            "/storage/disks/0/partitions/1/type = \"linux\"",
-            "/storage/disks/1/partitions/0/type = \"linux\"",
-        ],
-    ),
 ];
 
 pub const OF_PACKAGE: &[Case] = &[

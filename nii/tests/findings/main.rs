@@ -76,7 +76,7 @@ const HEAD: &str = "# Findings about storage
 
 What validation says of a `storage` section that cannot work or would do harm, before any machine is looked at; all of it is said at
 once. Each finding here is that of a document: one of the examples, with the changes of the last column (`-` appends, `null` removes).
-What only the node can tell (disks that are missing or too small, no ESP on a machine with UEFI, names that are taken on other disks) comes
+What only the node can tell (disks that are missing or too small, an ESP that no file system is on, names that are taken on other disks) comes
 with its plan.
 ";
 

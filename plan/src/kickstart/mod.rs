@@ -20,6 +20,7 @@ use nii::v1::Package;
 use nii::{Finding, Nii};
 use uuid::Uuid;
 
+use crate::complete;
 use crate::facts::Facts;
 use release::Words;
 
@@ -51,6 +52,8 @@ pub struct Rendered {
 /// # Errors
 /// Every reason why it cannot be, warnings too; at least one is an error.
 pub fn render(inputs: &Inputs<'_>, template: Option<&str>) -> Result<Rendered, Vec<Finding>> {
+    let nii = complete::document(inputs.facts, inputs.nii);
+    let inputs = &Inputs { nii: &nii, ..*inputs };
     let Some(package) = &inputs.nii.package else {
         return Err(vec![Finding::error("package", "is absent: a package install needs it")]);
     };

@@ -11,6 +11,7 @@ use nii::v1::{Device, InstallType, Storage, StorageMode};
 use nii::{Finding, Nii};
 use uuid::Uuid;
 
+use crate::complete;
 use crate::disks::{self, Planned};
 use crate::facts::{Facts, JournalRecord};
 use crate::install::{Plan, Stage};
@@ -43,6 +44,8 @@ pub struct Inputs<'a> {
 /// # Errors
 /// Every reason why it cannot be, warnings too; at least one is an error.
 pub fn prepare(inputs: &Inputs<'_>) -> Result<Plan, Vec<Finding>> {
+    let document = complete::document(inputs.facts, inputs.nii);
+    let inputs = &Inputs { nii: &document, ..*inputs };
     let Inputs { facts, nii, arming, .. } = *inputs;
     let mut findings = Vec::new();
     let out = &mut findings;

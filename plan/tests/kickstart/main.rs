@@ -6,6 +6,7 @@
 #![allow(clippy::disallowed_methods, reason = "a test writes its golden files, and runs pykickstart")]
 
 mod cases;
+mod completed;
 mod pre;
 mod refusals;
 

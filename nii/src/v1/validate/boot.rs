@@ -3,7 +3,7 @@
 use super::Out;
 use super::words::{is_made_of, is_word, url_fault};
 use crate::Finding;
-use crate::v1::{InstallType, Loader, Nii, PartitionType};
+use crate::v1::{InstallType, Nii};
 
 pub(super) fn image(nii: &Nii, out: Out<'_>) {
     let Some(image) = &nii.image else {
@@ -41,12 +41,6 @@ pub(super) fn boot(nii: &Nii, out: Out<'_>) {
             out.push(Finding::error(path, "must be one argument, without blanks, quotes, `$`, `\\` or `#`"));
         } else if argument.starts_with("root=") {
             out.push(Finding::error(path, "camphor sets root= itself, from the root file system"));
-        }
-    }
-    if nii.boot.loader == Loader::SystemdBoot && nii.install.kind == InstallType::Disked {
-        let esp = nii.storage.disks.iter().flat_map(|d| &d.partitions).any(|p| p.kind == PartitionType::Esp);
-        if !esp {
-            out.push(Finding::error("boot.loader", "systemd-boot needs a partition of type `esp`"));
         }
     }
 }

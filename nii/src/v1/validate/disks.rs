@@ -91,8 +91,8 @@ fn made(nii: &Nii, partition: &Partition, path: &str, out: Out<'_>) {
         let message = "means something beside `preserve` only: what is made anew is not looked for";
         out.push(Finding::error(format!("{path}.found_by"), message));
     }
-    if partition.size_mib.is_none() && partition.weight == Some(0) {
-        let message = "is 0, and there is no size_mib: it would have no size at all";
+    if partition.weight == Some(0) {
+        let message = "must be at least 1; a partition of a fixed size has none";
         out.push(Finding::error(format!("{path}.weight"), message));
     }
     if nii.storage.mode == StorageMode::Anaconda {

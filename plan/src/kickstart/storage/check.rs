@@ -7,7 +7,6 @@ use nii::v1::{Device, Filesystem, Format, PartitionType, RaidLevel};
 use super::{ESP_MOUNT, Site, is_in_use};
 use crate::disks::Planned;
 use crate::facts::Firmware;
-use crate::package;
 use crate::units::MIB;
 
 /// blivet's least size of an ESP, up to 3.13 (`EFIFS._min_size`); newer ones are content with less.
@@ -87,26 +86,16 @@ fn esp<'a>(site: &Site<'a>, out: Out<'_>) -> Option<&'a Planned<'a>> {
     Some(planned)
 }
 
-/// GRUB's core image needs a place on a GPT; with `/boot` on an array, on each disk of it (`verify_gpt_biosboot`).
+/// GRUB's core image needs a place on a GPT (`verify_gpt_biosboot`). The document was completed: there is none only where
+/// BIOS is not what the machine has.
 fn bios_boot<'a>(site: &Site<'a>, out: Out<'_>) -> Option<&'a Planned<'a>> {
-    let has = |planned: &Planned<'_>| {
+    let has = |planned: &&Planned<'_>| {
         planned.wanted.partitions.iter().any(|partition| partition.kind == PartitionType::BiosBoot)
     };
-    let mut refuse = |disk: &str| {
-        let message = format!("{disk} needs a partition of type `bios-boot` (1 MiB) to boot by BIOS");
+    let boot_disk = site.disks.iter().find(has);
+    if boot_disk.is_none() {
+        let message = "one disk needs a partition of type `bios-boot` (1 MiB) to boot by BIOS";
         out.push(Finding::error("storage.disks", message));
-    };
-    let Some(boot_disk) = site.disks.iter().find(|planned| has(planned)) else {
-        refuse("one disk");
-        return None;
-    };
-    let storage = site.storage;
-    let boot = storage.mounted_at("/boot").or_else(|| storage.mounted_at("/"))?;
-    if let Some(Device::Raid(_)) = storage.device(&boot.device) {
-        let labels = package::partitions_of(storage, &boot.device);
-        for planned in labels.iter().filter_map(|label| site.disk_of(label)).filter(|planned| !has(planned)) {
-            refuse(&format!("disk `{}`", planned.wanted.name));
-        }
     }
-    Some(boot_disk)
+    boot_disk
 }
