@@ -87,6 +87,15 @@ fn sfdisk_and_the_kernel_read_what_we_write() {
     }
 }
 
+/// The second header of LUKS2, 4 MiB behind the first: libblkid takes a device for LUKS by it alone.
+fn second_luks2_header() -> Vec<u8> {
+    let mut header = vec![0; 4096];
+    header[..8].copy_from_slice(b"SKUL\xba\xbe\0\x02");
+    header[8..16].copy_from_slice(&(4 * MIB).to_be_bytes());
+    header[256..264].copy_from_slice(&(4 * MIB).to_be_bytes());
+    header
+}
+
 #[test]
 fn old_signatures_and_boot_code_are_gone() {
     let (disk, target) = (LoopDisk::new(64 * MIB, 512), Target::new());
@@ -95,6 +104,7 @@ fn old_signatures_and_boot_code_are_gone() {
     device.write_all_at(&[0x90; 440], 0).unwrap();
     // Where the root partition will begin: what a re-used disk may carry.
     device.write_all_at(&[0x77; 4096], 10 * MIB).unwrap();
+    device.write_all_at(&second_luks2_header(), 14 * MIB).unwrap();
     device.sync_all().unwrap();
     drop(device);
     let wanted = table(vec![entry(1, linux(), "a", 512, 1, 10), entry(2, linux(), "b", 512, 10, 63)]);

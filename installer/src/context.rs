@@ -154,7 +154,7 @@ impl Ctx {
     /// There is an NII.
     pub fn obey(&mut self, nii: Nii) {
         *self.policy.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = nii.install.on_failure;
-        self.tracker.set_deadlines(&nii.install.deadlines);
+        self.tracker.set_deadlines(&nii.deadlines());
         self.nii = Some(nii);
     }
 

@@ -15,8 +15,8 @@ use crate::facts::{Facts, JournalRecord};
 use crate::filesystems::{self, Placed};
 use crate::op::{Act, Op};
 use crate::preflight::{self, RamRoot};
-use crate::table::{self, Marks};
-use crate::{bootloader, complete, journal, teardown};
+use crate::table::Marks;
+use crate::{bootloader, complete, journal, partition};
 
 /// All that a plan is made from.
 #[derive(Clone, Copy, Debug)]
@@ -120,20 +120,14 @@ fn finish(stages: Vec<Stage>, findings: Vec<Finding>) -> Result<Plan, Vec<Findin
     }
 }
 
-/// What is in the way is let go, then the tables, then the journal: from here on the root's type says that it is not to be
-/// booted.
+/// The tables, then the journal: from here on the root's type says that it is not to be booted.
 fn partition(
     inputs: &Inputs<'_>,
     disks: &[Planned<'_>],
     root: &Placed<'_>,
     out: &mut Vec<Finding>,
 ) -> Vec<Op> {
-    let released = teardown::ops(inputs.facts, disks, out);
-    let tables = disks.iter().map(|planned| {
-        let table::Layout { table, keep, .. } = planned.layout.clone();
-        let act = Act::WriteTable { disk: planned.disk.path.clone(), table, keep };
-        Op::new(act, format!("it is disk `{}` of the NII", planned.wanted.name))
-    });
+    let mut ops = partition::ops(inputs.facts, &inputs.nii.storage, disks, out);
     let journal = disks.iter().find_map(|planned| {
         let (partition, _) = planned.partition(journal::LABEL)?;
         let record = JournalRecord {
@@ -150,7 +144,8 @@ fn partition(
             "the next boot must know whose install this is",
         ))
     });
-    released.into_iter().chain(tables).chain(journal).collect()
+    ops.extend(journal);
+    ops
 }
 
 fn unpack(inputs: &Inputs<'_>) -> Vec<Op> {

@@ -12,6 +12,7 @@
 //! * [`profile()`]: the NII for the site's scripts.
 //! * [`journal`]: the marks that an install leaves on its disk while it is in progress.
 //! * [`teardown`]: what the kernel has built on the disks, and how it is let go before they are written.
+//! * [`wipe`]: how old contents are made unreadable.
 //! * [`targets()`]: the disks that an install goes to, and what of them it leaves alone.
 //! * [`leftovers()`]: disks that an earlier attempt wrote, and this one would not.
 //! * [`summary()`]: what is lost, kept and made, and [`render`]: every op; both for people.
@@ -32,6 +33,7 @@ pub mod network;
 pub mod op;
 mod os;
 pub mod package;
+mod partition;
 mod preflight;
 pub mod profile;
 mod show;
@@ -40,6 +42,7 @@ pub mod table;
 mod targets;
 pub mod teardown;
 mod units;
+pub mod wipe;
 
 pub use facts::Facts;
 pub use ids::filesystem_text;

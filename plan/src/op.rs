@@ -8,7 +8,7 @@ use std::net::IpAddr;
 
 use nii::digest::Digest;
 use nii::secret::Secret;
-use nii::v1::Format;
+use nii::v1::{Format, Wipe};
 use serde::{Serialize, Serializer};
 use uuid::Uuid;
 
@@ -184,6 +184,17 @@ pub enum Act {
         /// The new table.
         table: Table,
         /// Numbers of its partitions that are there already and are kept, as they are and with their contents.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        keep: Vec<u32>,
+    },
+    /// Make the old contents of a disk unreadable: by the disk's own command before its table is written, else after it,
+    /// sparing the table and what is kept.
+    Erase {
+        /// Path of the whole disk.
+        disk: String,
+        /// How.
+        how: Wipe,
+        /// Numbers of the partitions that are kept.
         #[serde(skip_serializing_if = "Vec::is_empty")]
         keep: Vec<u32>,
     },

@@ -3,9 +3,12 @@
 use std::fmt;
 use std::net::IpAddr;
 
+use nii::v1::Wipe;
+
 use crate::facts::{Table, TableEntry};
 use crate::install::Plan;
 use crate::op::{Act, Content, Guard, Holder, Op};
+use crate::wipe;
 
 /// A whole plan for a person: every op with its reason and its condition, by step.
 pub fn render(plan: &Plan) -> String {
@@ -62,6 +65,7 @@ impl fmt::Display for Act {
                 write!(f, "write partition table of {disk}: {table}")?;
                 keep.iter().try_for_each(|number| write!(f, "; {number} is kept"))
             }
+            Self::Erase { disk, how, keep } => erase(f, disk, *how, keep),
             Self::WriteJournal { partition, record } => {
                 write!(f, "write journal of arming {} to {}", record.arming, partition.path())
             }
@@ -117,6 +121,18 @@ impl fmt::Display for Holder {
             Self::Array { node } => write!(f, "stop the array {node}"),
         }
     }
+}
+
+fn erase(f: &mut fmt::Formatter<'_>, disk: &str, how: Wipe, keep: &[u32]) -> fmt::Result {
+    match how {
+        Wipe::Zero => write!(f, "write zeroes over all of {disk} but for its table")?,
+        Wipe::Discard => write!(f, "discard all of {disk} but for its table")?,
+        Wipe::Secure => {
+            write!(f, "let {disk} erase itself")?;
+            wipe::commands(disk).iter().try_for_each(|argv| write!(f, "; {}", argv.join(" ")))?;
+        }
+    }
+    keep.iter().try_for_each(|number| write!(f, "; {number} is kept"))
 }
 
 fn nic(

@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use nii::v1::{PartitionType, Storage, StorageMode};
+use nii::v1::{PartitionType, Storage, StorageMode, Wipe};
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -38,6 +38,9 @@ pub struct DiskSummary {
     pub name: String,
     /// Kernel path, size, and what tells it apart.
     pub disk: String,
+    /// How all of it but what is kept is made unreadable, if it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub wipe: Option<Wipe>,
     /// What is there now and will be gone.
     pub lost: Vec<Row>,
     /// What stays as it is.
@@ -111,6 +114,7 @@ fn one(planned: &Planned<'_>, storage: &Storage, added: &[String]) -> DiskSummar
     DiskSummary {
         name: wanted.name.clone(),
         disk: disks::describe(disk),
+        wipe: wanted.wipe,
         lost: if disk.table.is_some() { lost.into_iter().map(old).collect() } else { without_table(disk) },
         kept: kept.into_iter().map(stays).collect(),
         made: made.collect(),
@@ -203,6 +207,12 @@ impl fmt::Display for Summary {
         self.released.iter().try_for_each(|what| writeln!(f, "let go: {what}"))?;
         for disk in &self.disks {
             writeln!(f, "disk {}: {}", disk.name, disk.disk)?;
+            match disk.wipe {
+                Some(Wipe::Zero) => writeln!(f, "  zeroes are written over all but what is kept")?,
+                Some(Wipe::Discard) => writeln!(f, "  all but what is kept is discarded")?,
+                Some(Wipe::Secure) => writeln!(f, "  it erases itself")?,
+                None => {}
+            }
             if disk.lost.is_empty() {
                 writeln!(f, "  lost  nothing that is known")?;
             }

@@ -1,4 +1,4 @@
-//! What is let go before tables are written, and in which order.
+//! What is let go before tables are written, and in which order; and how old contents are wiped.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
 
@@ -128,4 +128,83 @@ fn other_disks_are_left_alone() {
     ]);
     let plan = plan.disked().unwrap();
     assert!(released(&plan).is_empty() && plan.warnings.is_empty(), "{:?}", plan.warnings);
+}
+
+/// Ops of the stage, by what they do and to which disk.
+fn partitioning(plan: &Plan) -> Vec<String> {
+    let line = |op: &plan::Op| match &op.act {
+        Act::WriteTable { disk, .. } => format!("table {disk}"),
+        Act::WriteJournal { .. } => "journal".to_owned(),
+        _ => op.to_string(),
+    };
+    plan.ops("partition").iter().map(line).collect()
+}
+
+/// Before the table only what needs none: with a partition to keep, the disk is never without its entry.
+#[test]
+fn wipes_and_tables_in_their_order() {
+    let mut case = case(vec![]);
+    case.facts.tools.push("nvme".into());
+    let [system, ..] = &mut case.facts.disks[..] else { panic!("no disk") };
+    system.discard = true;
+    let mut fast = disk("/dev/nvme0n1", 8 * GIB);
+    fast.transport = Some("nvme".into());
+    case.facts.disks.push(fast);
+    let more = json!({"name": "fast", "select": {"path": "/dev/nvme0n1"}, "wipe": "secure", "partitions": [{"label": "s"}]});
+    case.nii["storage"]["disks"].as_array_mut().unwrap().push(more);
+    let format = "let /dev/nvme0n1 erase itself; nvme format /dev/nvme0n1 --ses=1 --force";
+    for (how, text) in [
+        ("zero", "write zeroes over all of /dev/vda but for its table"),
+        ("discard", "discard all of /dev/vda but for its table"),
+    ] {
+        case.nii["storage"]["disks"][0]["wipe"] = json!(how);
+        let plan = case.disked().unwrap();
+        assert_eq!(partitioning(&plan), [format, "table /dev/vda", "table /dev/nvme0n1", text, "journal"]);
+    }
+    let summary = plan::summary(&case.facts, &case.nii().storage, support::ARMING).to_string();
+    assert!(
+        summary.contains("  it erases itself\n") && summary.contains("  all but what is kept is discarded\n")
+    );
+    assert_eq!(case.nii().deadlines()["partition"], 86_400);
+    case.nii["install"]["deadlines"] = json!({"partition": 60});
+    assert_eq!(case.nii().deadlines()["partition"], 60);
+}
+
+#[test]
+fn an_ata_disk_erases_itself() {
+    let commands: Vec<String> = plan::wipe::commands("/dev/sda").iter().map(|argv| argv.join(" ")).collect();
+    assert_eq!(
+        commands,
+        [
+            "hdparm --user-master u --security-set-pass camphor /dev/sda",
+            "hdparm --user-master u --security-erase camphor /dev/sda",
+        ]
+    );
+    let unlock = plan::wipe::unlock("/dev/sda").unwrap().join(" ");
+    assert_eq!(unlock, "hdparm --user-master u --security-disable camphor /dev/sda");
+    assert_eq!(plan::wipe::unlock("/dev/nvme0n1"), None);
+}
+
+/// Everything at once, and before anything is touched.
+#[test]
+fn wipes_that_cannot_be() {
+    let refused = |change: &dyn Fn(&mut Case), expected: &[&str]| {
+        let mut case = case(vec![]);
+        let [system, ..] = &mut case.facts.disks[..] else { panic!("no disk") };
+        system.path = "/dev/nvme0n1".into();
+        system.transport = Some("nvme".into());
+        case.facts.tools.push("nvme".into());
+        case.nii["storage"]["disks"][0]["select"] = json!({"path": "/dev/nvme0n1"});
+        case.nii["storage"]["disks"][0]["wipe"] = json!("secure");
+        change(&mut case);
+        let findings = case.disked().expect_err("it is refused");
+        let found = findings.iter().find(|finding| finding.path == "storage.disks[0].wipe");
+        let found = found.unwrap_or_else(|| panic!("{findings:?}"));
+        assert!(found.is_error());
+        expected.iter().for_each(|text| assert!(found.message.contains(text), "{text}: {}", found.message));
+    };
+    refused(&|case| case.facts.tools.clear(), &["this initrd has no nvme", "--tool nvme"]);
+    refused(&|case| case.nii["storage"]["disks"][0]["wipe"] = json!("discard"), &["takes no discards"]);
+    refused(&|case| case.facts.disks[0].transport = Some("virtio".into()), &["neither NVMe nor ATA"]);
+    refused(&|case| case.facts.disks.push(disk("/dev/nvme0n2", GIB)), &["in common with /dev/nvme0n2"]);
 }

@@ -14,8 +14,18 @@ use super::{nics, processes};
 use crate::machine::Watch;
 
 /// The programs that a plan may ask for.
-const TOOLS: [&str; 8] =
-    ["busybox", "cryptsetup", "lvm", "mdadm", "mkfs.btrfs", "mkfs.ext4", "mkfs.vfat", "mkfs.xfs"];
+const TOOLS: [&str; 10] = [
+    "busybox",
+    "cryptsetup",
+    "hdparm",
+    "lvm",
+    "mdadm",
+    "mkfs.btrfs",
+    "mkfs.ext4",
+    "mkfs.vfat",
+    "mkfs.xfs",
+    "nvme",
+];
 
 /// Reads everything, but for leases: those are the network's to know.
 ///

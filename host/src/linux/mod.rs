@@ -41,7 +41,7 @@ use plan::op::{BlockDevice, Content, Guard, NEW_ROOT};
 use plan::{Act, Facts, Op, Target};
 use uuid::Uuid;
 
-use self::disk::{device, record, release, swap, table};
+use self::disk::{device, erase, record, release, swap, table};
 use self::modules::Modules;
 use self::mounts::Mount;
 use self::root::{Owner, Root};
@@ -103,6 +103,7 @@ impl Linux {
             Act::WriteTable { disk, table, keep } => {
                 table::write(Path::new(SYS), Path::new(disk), table, keep)
             }
+            Act::Erase { disk, how, keep } => erase::erase(Path::new(disk), *how, keep, watch),
             Act::WriteJournal { partition, record } => record::write(partition, record),
             Act::SetPartitionType { partition, kind } => table::set_kind(partition, *kind),
             Act::Mkfs { device, uuid, label, .. } => {

@@ -28,7 +28,7 @@ pub fn tool(program: &str, arguments: &[&str]) -> String {
 pub struct LoopDisk {
     pub path: PathBuf,
     size: u64,
-    _directory: TempDir,
+    directory: TempDir,
 }
 
 impl LoopDisk {
@@ -39,12 +39,17 @@ impl LoopDisk {
         let sector = sector.to_string();
         let arguments = ["--find", "--show", "--partscan", "--sector-size", &sector, image.to_str().unwrap()];
         let path = tool("losetup", &arguments).trim().into();
-        Self { path, size, _directory: directory }
+        Self { path, size, directory }
     }
 
     /// Bytes.
     pub fn size(&self) -> u64 {
         self.size
+    }
+
+    /// The file that it lies in.
+    pub fn file(&self) -> PathBuf {
+        self.directory.path().join("disk")
     }
 
     pub fn name(&self) -> &str {

@@ -26,7 +26,7 @@ pub fn run(ctx: &mut Ctx) -> Result<()> {
         "the NII asks for a package install, which is the program `installer` in a stock initrd: boot the node with its script"
     );
     *ctx.policy.lock().unwrap_or_else(PoisonError::into_inner) = nii.install.on_failure;
-    ctx.tracker.set_deadlines(&nii.install.deadlines);
+    ctx.tracker.set_deadlines(&nii.deadlines());
     ctx.nii = Some(nii);
     Ok(())
 }

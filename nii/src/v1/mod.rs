@@ -317,6 +317,17 @@ impl Nii {
         Self { secrets: None, ..self.clone() }
     }
 
+    /// Deadlines of steps in seconds: those of `install.deadlines`, and a day for `partition` where a disk is wiped, since that
+    /// step's own is meant for tables.
+    pub fn deadlines(&self) -> BTreeMap<String, u32> {
+        const DAY: u32 = 24 * 60 * 60;
+        let mut deadlines = self.install.deadlines.clone();
+        if self.storage.disks.iter().any(|disk| disk.wipe.is_some()) {
+            deadlines.entry("partition".to_owned()).or_insert(DAY);
+        }
+        deadlines
+    }
+
     /// Everything that is wrong with the document, errors and warnings, in document order.
     pub fn validate(&self) -> Vec<crate::Finding> {
         validate::nii(self)

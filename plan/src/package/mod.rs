@@ -15,10 +15,9 @@ use crate::complete;
 use crate::disks::{self, Planned};
 use crate::facts::{Facts, JournalRecord};
 use crate::install::{Plan, Stage};
-use crate::journal;
 use crate::op::{Act, Op};
-use crate::table::{Layout, Marks};
-use crate::teardown;
+use crate::table::Marks;
+use crate::{journal, partition, wipe};
 
 pub use finish::finish;
 pub use scripts::{SCRIPTS, script_path};
@@ -53,6 +52,9 @@ pub fn prepare(inputs: &Inputs<'_>) -> Result<Plan, Vec<Finding>> {
     kept(&nii.storage, out);
     let ours = nii.storage.mode == StorageMode::Camphor;
     let marks = if ours { marks(&nii.storage) } else { Marks::default() };
+    if !ours {
+        wipe::not_by_anaconda(&nii.storage, out);
+    }
     let disks = disks::plan(facts, &nii.storage, arming, marks, out);
     let ops = if ours { partition(inputs, &disks, marks, out) } else { Vec::new() };
     if findings.iter().any(Finding::is_error) {
@@ -149,20 +151,14 @@ pub(crate) fn marks(storage: &Storage) -> Marks<'_> {
     Marks { journal: partitions_of(storage, root).first().copied(), in_progress }
 }
 
-/// What is in the way is let go, then the tables, then the journal.
+/// The tables, then the journal.
 fn partition(
     inputs: &Inputs<'_>,
     disks: &[Planned<'_>],
     marks: Marks<'_>,
     out: &mut Vec<Finding>,
 ) -> Vec<Op> {
-    let tables = disks.iter().map(|planned| {
-        let Layout { table, keep, .. } = planned.layout.clone();
-        let act = Act::WriteTable { disk: planned.disk.path.clone(), table, keep };
-        Op::new(act, format!("it is disk `{}` of the NII", planned.wanted.name))
-    });
-    let mut ops = teardown::ops(inputs.facts, disks, out);
-    ops.extend(tables);
+    let mut ops = partition::ops(inputs.facts, &inputs.nii.storage, disks, out);
     let journal = disks.iter().find_map(|planned| {
         let (partition, _) = planned.partition(journal::LABEL)?;
         let (root, _) = planned.partition(marks.journal?)?;

@@ -2,7 +2,7 @@
 //!
 //! * [`block`]: reading, writing and flushing a whole disk; [`gpt`]: the table on it, and the order of its writes.
 //! * [`partitions`]: what the kernel makes of a table (sysfs, BLKPG, nodes in /dev).
-//! * [`table`]: the ops that change a table; [`record`]: the journal's record in its partition;
+//! * [`table`]: the ops that change a table; [`erase`]: all else on a disk; [`record`]: the journal's record in its partition;
 //!   [`swap`]: swap space.
 //! * [`firmware_raid`]: disks that belong to an array of the firmware's.
 //! * [`superblock`]: what lies on a disk or a partition, for people.
@@ -16,6 +16,7 @@ mod attachment;
 pub mod block;
 pub mod contents;
 pub mod device;
+pub mod erase;
 pub mod firmware_raid;
 pub mod gpt;
 pub mod holders;

@@ -11,8 +11,14 @@ use uuid::Uuid;
 use super::block::{Block, Device};
 use super::{gpt, partitions};
 
-/// Bytes that are zeroed at both ends of whatever may carry an old signature.
-const WIPE: u64 = 1 << 20;
+/// Bytes that are zeroed at the beginning of whatever may carry an old signature. The last that libblkid looks for there
+/// is the second header of LUKS2, which may lie at 4 MiB; VMFS has its own at 1 and 2 MiB. The second superblock of btrfs,
+/// at 64 MiB, stays: neither libblkid nor mount(2) look at it.
+const WIPE_START: u64 = 5 << 20;
+/// And at the end: md 0.90 and 1.0, ZFS and firmware RAID, of which Promise's lies farthest from it (3087 sectors). The backup of
+/// a GPT that was written when the disk was smaller is in the middle, and stays: it counts at the end only, and where a primary
+/// that is valid says so.
+const WIPE_END: u64 = 2 << 20;
 /// Bytes that are written in one go while zeroing.
 const CHUNK: u64 = 1 << 20;
 
@@ -97,18 +103,18 @@ pub fn entry(device: &mut Device, partition: &PartitionRef) -> anyhow::Result<Ta
     Ok(entry)
 }
 
-fn read(device: &mut Device, path: &Path) -> anyhow::Result<gpt::Gpt> {
+pub(super) fn read(device: &mut Device, path: &Path) -> anyhow::Result<gpt::Gpt> {
     let found =
         gpt::read(device).with_context(|| format!("reading the partition table of {}", path.display()))?;
     found.ok_or_else(|| anyhow!("{} has no valid GPT", path.display()))
 }
 
-fn lock(device: &Device, path: &Path) -> anyhow::Result<()> {
+pub(super) fn lock(device: &Device, path: &Path) -> anyhow::Result<()> {
     rustix::fs::flock(device.file(), FlockOperation::LockExclusive)
         .with_context(|| format!("locking {}", path.display()))
 }
 
-/// What to zero: up to [`WIPE`] bytes at both ends of each partition and of each gap between `start` and `end`, but
+/// What to zero: up to [`WIPE_START`] and [`WIPE_END`] bytes of each partition and of each gap between `start` and `end`, but
 /// nothing of the partitions in `keep`. Sorted, and without overlaps.
 fn wipes(table: &Table, keep: &[u32], sector: u64, start: u64, end: u64) -> Vec<(u64, u64)> {
     let mut borders = vec![start, end];
@@ -122,13 +128,17 @@ fn wipes(table: &Table, keep: &[u32], sector: u64, start: u64, end: u64) -> Vec<
     let spans = borders.windows(2).map(|pair| (pair[0], pair[1])).filter(is_free);
     spans
         .flat_map(|(from, to)| match to - from {
-            length if length <= 2 * WIPE => vec![(from, to)],
-            _ => vec![(from, from + WIPE), (to - WIPE, to)],
+            length if length <= WIPE_START + WIPE_END => vec![(from, to)],
+            _ => vec![(from, from + WIPE_START), (to - WIPE_END, to)],
         })
         .collect()
 }
 
-fn zero(device: &mut dyn Block, from: u64, to: u64) -> std::io::Result<()> {
+/// Writes zeroes from one byte to another, exclusive.
+///
+/// # Errors
+/// The device's.
+pub(super) fn zero(device: &mut dyn Block, from: u64, to: u64) -> std::io::Result<()> {
     let zeroes = vec![0; CHUNK as usize];
     let mut at = from;
     while at < to {
@@ -156,8 +166,8 @@ mod tests {
             attributes: 0,
         };
         let table = Table { guid: Uuid::nil(), partitions: vec![entry(1, 1, 2), entry(5, 2, 50)] };
-        let expected = [(17408, MIB), (MIB, 2 * MIB), (2 * MIB, 3 * MIB), (49 * MIB, 50 * MIB)];
-        let gap = [(50 * MIB, 51 * MIB), (63 * MIB, 64 * MIB)];
+        let expected = [(17408, MIB), (MIB, 2 * MIB), (2 * MIB, 7 * MIB), (48 * MIB, 50 * MIB)];
+        let gap = [(50 * MIB, 55 * MIB), (62 * MIB, 64 * MIB)];
         assert_eq!(wipes(&table, &[], 512, 17408, 64 * MIB), [&expected[..], &gap[..]].concat());
         let others = [(17408, MIB), (MIB, 2 * MIB)];
         assert_eq!(wipes(&table, &[5], 512, 17408, 64 * MIB), [&others[..], &gap[..]].concat());
