@@ -14,11 +14,12 @@ use host::Salvage;
 use host::linux::disk::contents::bytes::Extent;
 use host::linux::disk::contents::lvm::{Description, group};
 use host::linux::disk::contents::{self, Contents};
+use host::linux::disk::superblock;
 use host::linux::disk::table;
 use host::linux::salvage;
 use nii::digest::Digest;
 use nii::v1::PartitionType;
-use plan::facts::Disk;
+use plan::facts::{Content, Disk};
 use serde_json::json;
 use support::{LoopDisk, MIB, Target, entry, tool};
 use uuid::Uuid;
@@ -150,6 +151,34 @@ fn keys_within_a_volume_are_read_and_nothing_is_written() {
     }
 }
 
+/// What is known of a device, for a person.
+fn content(loops: &LoopDisk) -> Content {
+    superblock::of(&mut Extent::whole(&loops.path).unwrap().open().unwrap(), None).unwrap().unwrap()
+}
+
+#[test]
+fn physical_volumes_and_members_have_the_names_of_what_they_are_in() {
+    let loops = LoopDisk::new(32 * MIB, 512);
+    let lvm = Lvm::new(&[loops.name()]);
+    lvm.run(&format!("pvcreate -q {}", loops.name()));
+    assert_eq!(content(&loops).label, None);
+    lvm.run(&format!("vgcreate -q before {}", loops.name()));
+    lvm.run("vgrename -q before rhel_n001");
+    let found = content(&loops);
+    assert_eq!((found.kind.as_str(), found.label.as_deref()), ("LVM2_member", Some("rhel_n001")));
+    let uuid = lvm.run("pvs --noheadings -o pv_uuid");
+    assert_eq!(found.uuid.as_deref(), Some(uuid.trim()));
+    for version in ["0.90", "1.0", "1.1", "1.2"] {
+        let half = LoopDisk::new(40 * MIB + 4096, 512);
+        Member { version, events: 1, number: 0 }.write(&half);
+        let said = tool("mdadm", &["--examine", "--export", half.name()]);
+        let name = said.lines().find_map(|line| line.strip_prefix("MD_NAME="));
+        let found = content(&half);
+        assert_eq!((found.kind.as_str(), found.label.as_deref()), ("linux_raid_member", name), "{version}");
+        assert_eq!(name.is_some(), version != "0.90", "{said}");
+    }
+}
+
 /// The text moves on in its ring with every change, and around its end.
 #[test]
 fn the_text_that_counts_is_found_wherever_it_is() {
@@ -276,6 +305,7 @@ impl Member {
             let width = if [0, 4, 72, 220].contains(&offset) { 4 } else { 8 };
             raw[offset..offset + width].copy_from_slice(&value.to_le_bytes()[..width]);
         }
+        raw[32..41].copy_from_slice(b"n001:root");
         raw[92] = 2;
         raw[160] = self.number as u8;
         raw[256 + 2..].fill(0xff);

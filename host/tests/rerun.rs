@@ -14,7 +14,7 @@ use std::process::Command;
 use std::sync::{LazyLock, Mutex, PoisonError};
 
 use host::Machine;
-use host::linux::disk::block::Device;
+use host::linux::disk::contents::bytes::Extent;
 use host::linux::disk::{superblock, survey};
 use nii::digest::Digest;
 use nii::manifest::Manifest;
@@ -81,10 +81,10 @@ impl Case {
     fn fact(&self, blank: &Disk, index: usize, disk: &LoopDisk) -> Disk {
         let (table, journal) = survey::contents(&disk.path).unwrap();
         let sector = u64::from(self.sector);
-        let mut device = Device::read_only(&disk.path).unwrap();
         let mut look = |entry: &TableEntry| {
             let (start, length) = (entry.first * sector, (entry.last - entry.first + 1) * sector);
-            superblock::of(&mut device, Some(entry.number), start, length).unwrap()
+            let place = Extent { device: disk.path.clone(), start, length };
+            superblock::of(&mut place.open().unwrap(), Some(entry.number)).unwrap()
         };
         let contents = entries(&table).iter().filter_map(&mut look).collect();
         let size = disk.size();

@@ -6,6 +6,7 @@ use nii::v1::{self, DiskPick, DiskSelect, Excluded, Hint};
 use uuid::Uuid;
 
 use crate::facts::{self, Facts};
+use crate::names;
 use crate::op::PartitionRef;
 use crate::table::{self, Layout, Marks, TableError};
 use crate::units::{MIB, human};
@@ -52,7 +53,11 @@ pub(crate) fn plan<'a>(
     }
     planned.sort_by_key(|(index, _)| *index);
     fixed_guids(facts, &planned, out);
-    planned.into_iter().map(|(_, planned)| planned).collect()
+    let planned: Vec<Planned<'_>> = planned.into_iter().map(|(_, planned)| planned).collect();
+    if planned.len() == storage.disks.len() {
+        names::taken(facts, storage, &planned, out);
+    }
+    planned
 }
 
 /// A GUID that the NII fixes may be no other partition's: neither that of one that stays, nor one's on a disk that is not

@@ -148,7 +148,7 @@ pub struct Content {
     pub partition: Option<u32>,
     /// `ext4`, `LVM2_member`, `linux_raid_member`, `crypto_LUKS`, …
     pub kind: String,
-    /// Its label.
+    /// Its label; of a member of an array the array's name, of a physical volume that of its group.
     #[serde(default)]
     pub label: Option<String>,
     /// Its UUID.

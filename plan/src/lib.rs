@@ -29,6 +29,7 @@ pub mod journal;
 pub mod kickstart;
 mod leftovers;
 pub mod mkfs;
+mod names;
 pub mod network;
 pub mod op;
 mod os;

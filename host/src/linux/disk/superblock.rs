@@ -4,10 +4,13 @@
 
 use std::io;
 
+use anyhow::Context as _;
 use plan::facts::Content;
 use uuid::Uuid;
 
-use super::block::Block;
+use super::contents::bytes::{Bytes, printable};
+use super::contents::lvm::{self, Description, PhysicalVolume};
+use super::contents::md;
 
 /// Bytes at the beginning that are looked at: to the end of the superblock of btrfs, in whole pages.
 const START: u64 = 68 << 10;
@@ -21,73 +24,83 @@ struct Found {
     used: Option<u64>,
 }
 
-/// Looks at `length` bytes of a disk from `start`; `None` if nothing is known there.
+/// Looks at all bytes of a disk or partition; `None` if nothing is known there.
 ///
 /// # Errors
 /// The device's.
-pub fn of(
-    disk: &mut dyn Block,
-    partition: Option<u32>,
-    start: u64,
-    length: u64,
-) -> io::Result<Option<Content>> {
-    let head = disk.read(start, (length.min(START) & !4095) as usize)?;
-    let found = md(disk, start, length, &head)?.or_else(|| Bytes(&head).superblock());
+pub fn of(bytes: &mut dyn Bytes, partition: Option<u32>) -> anyhow::Result<Option<Content>> {
+    let size = bytes.size();
+    // The start of a member with metadata at its end looks like what is on the array.
+    let found = match md(bytes)? {
+        Some(found) => Some(found),
+        None => lvm(bytes)?,
+    };
+    let found = match found {
+        Some(found) => Some(found),
+        None => Head(&bytes.read(0, size.min(START) as usize).context("reading the beginning")?).superblock(),
+    };
     let content = |Found { kind, label, uuid, used }| Content {
         partition,
         kind: kind.to_owned(),
         label,
         uuid,
-        size: length,
-        used: used.filter(|used| *used <= length),
+        size,
+        used: used.filter(|used| *used <= size),
     };
     Ok(found.map(content))
 }
 
-/// A member of an array. The start of one with metadata at its end looks like what is on the array.
-fn md(disk: &mut dyn Block, start: u64, length: u64, head: &[u8]) -> io::Result<Option<Found>> {
-    for place in [0, 4096] {
-        if let Some(found) = head.get(place..).and_then(|rest| Bytes(rest).md()) {
-            return Ok(Some(found));
-        }
+/// What is damaged is what it is, and says nothing more; a device that cannot be read says nothing at all.
+fn or_damaged<T>(
+    read: anyhow::Result<Option<T>>,
+    name: impl Fn(T) -> Found,
+    kind: &'static str,
+) -> anyhow::Result<Option<Found>> {
+    match read {
+        Ok(found) => Ok(found.map(name)),
+        Err(error) if error.chain().any(|cause| cause.is::<io::Error>()) => Err(error),
+        Err(_) => Ok(Some(Found { kind, ..Found::default() })),
     }
-    // 1.0: 8 KiB before the end, on a multiple of 4 KiB; 0.90: the last whole 64 KiB but one.
-    let places = [length.checked_sub(8 << 10).map(|at| at & !4095), (length & !0xffff).checked_sub(64 << 10)];
-    for place in places.into_iter().flatten() {
-        if let Some(found) = Bytes(&disk.read(start + place, 4096)?).md() {
-            return Ok(Some(found));
-        }
-    }
-    Ok(None)
 }
 
-/// Bytes of a disk. Reading behind the end gives zeros: no format has a meaning for those in the fields that are read.
-struct Bytes<'a>(&'a [u8]);
+/// A member of an array, with the array's name.
+fn md(bytes: &mut dyn Bytes) -> anyhow::Result<Option<Found>> {
+    const KIND: &str = "linux_raid_member";
+    let named = |member: md::Member| {
+        let uuid = (!member.array.is_nil()).then(|| member.array.to_string());
+        Found { kind: KIND, label: member.name, uuid, used: None }
+    };
+    or_damaged(md::read(bytes), named, KIND)
+}
 
-impl Bytes<'_> {
+/// A physical volume of LVM, with its group's name.
+fn lvm(bytes: &mut dyn Bytes) -> anyhow::Result<Option<Found>> {
+    const KIND: &str = "LVM2_member";
+    let volume = lvm::label(bytes);
+    let group = volume.as_ref().ok().and_then(Option::as_ref).and_then(|volume| group(volume, bytes));
+    let named = |volume: PhysicalVolume| {
+        let ends = [(0, 6), (6, 10), (10, 14), (14, 18), (18, 22), (22, 26), (26, 32)];
+        let uuid = ends.map(|(from, to)| volume.id.get(from..to).unwrap_or_default()).join("-");
+        Found { kind: KIND, label: group.clone(), uuid: Some(uuid), used: None }
+    };
+    or_damaged(volume, named, KIND)
+}
+
+/// The name of the group that a physical volume is in, if it says.
+fn group(volume: &PhysicalVolume, bytes: &mut dyn Bytes) -> Option<String> {
+    let Ok(Description::Here(texts)) = volume.description(bytes) else { return None };
+    let groups = texts.iter().filter_map(|text| lvm::group::parse(text).ok());
+    printable(groups.max_by_key(|group| group.seqno)?.name.as_bytes())
+}
+
+/// The beginning of a disk. Reading behind the end gives zeros: no format has a meaning for those in the fields that are read.
+struct Head<'a>(&'a [u8]);
+
+impl Head<'_> {
     fn superblock(&self) -> Option<Found> {
-        [Self::lvm, Self::luks, Self::xfs, Self::btrfs, Self::ext, Self::swap, Self::ntfs, Self::fat]
+        [Self::luks, Self::xfs, Self::btrfs, Self::ext, Self::swap, Self::ntfs, Self::fat]
             .iter()
             .find_map(|read| read(self))
-    }
-
-    /// linux/raid/md_p.h: `mdp_superblock_1`, and `mdp_super_t` for 0.90.
-    fn md(&self) -> Option<Found> {
-        let version = (self.u32(0) == 0xa92b_4efc).then(|| self.u32(4))?;
-        let name = (version == 1).then(|| self.text(32, 32)).flatten();
-        let uuid = (version == 1).then(|| self.uuid(16)).flatten();
-        Some(Found { kind: "linux_raid_member", label: name, uuid, used: None })
-    }
-
-    /// LVM2's label is in one of the first four sectors; lib/format_text/layout.h.
-    fn lvm(&self) -> Option<Found> {
-        let label = (0..4).map(|sector| sector * 512).find(|at| self.has(*at, b"LABELONE"))?;
-        let id = self.text(label + usize::try_from(self.u32(label + 20)).ok()?, 32);
-        let uuid = id.filter(|id| id.len() == 32 && id.is_ascii()).map(|id| {
-            let ends = [(0, 6), (6, 10), (10, 14), (14, 18), (18, 22), (22, 26), (26, 32)];
-            ends.map(|(from, to)| id[from..to].to_owned()).join("-")
-        });
-        Some(Found { kind: "LVM2_member", uuid, ..Found::default() })
     }
 
     /// LUKS1 and LUKS2 on-disk format specifications.
@@ -205,12 +218,7 @@ impl Bytes<'_> {
         (!uuid.is_nil()).then(|| uuid.to_string())
     }
 
-    /// Text up to a zero byte, without blanks at its end; control characters are for no terminal.
     fn text(&self, at: usize, most: usize) -> Option<String> {
-        let bytes = self.0.get(at..)?.get(..most)?;
-        let bytes = bytes.split(|byte| *byte == 0).next().unwrap_or_default();
-        let text: String = String::from_utf8_lossy(bytes).chars().filter(|c| !c.is_control()).collect();
-        let text = text.trim_end();
-        (!text.is_empty()).then(|| text.to_owned())
+        printable(self.0.get(at..)?.get(..most)?)
     }
 }

@@ -9,6 +9,7 @@ use plan::facts::{Content, Disk, JournalRecord, Stacked, Table};
 
 use super::attachment::{self, Attachment};
 use super::block::Device;
+use super::contents::bytes::Extent;
 use super::{firmware_raid, gpt, partitions, record, superblock};
 use crate::machine::Watch;
 
@@ -76,9 +77,10 @@ fn lying_on(sys: &Path, disk: &Disk, watch: &mut dyn Watch) -> Vec<Content> {
         }
     };
     let mut look = |(partition, start, length)| {
-        let mut device = Device::read_only(Path::new(&disk.path)).ok()?;
-        superblock::of(&mut device, partition, start, length).unwrap_or_else(|error| {
-            watch.log(&format!("{}: what lies at byte {start} cannot be read: {error}", disk.path));
+        let place = Extent { device: disk.path.clone().into(), start, length };
+        let found = place.open().and_then(|mut bytes| superblock::of(&mut bytes, partition));
+        found.unwrap_or_else(|error| {
+            watch.log(&format!("{}: what lies at byte {start} cannot be read: {error:#}", disk.path));
             None
         })
     };

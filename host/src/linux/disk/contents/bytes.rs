@@ -107,6 +107,14 @@ pub(super) fn u64_at(raw: &[u8], offset: usize) -> u64 {
     raw.get(offset..offset + 8).and_then(|raw| raw.try_into().ok()).map_or(0, u64::from_le_bytes)
 }
 
+/// Text up to a zero byte, without blanks at its end; control characters are for no terminal.
+pub fn printable(raw: &[u8]) -> Option<String> {
+    let raw = raw.split(|byte| *byte == 0).next().unwrap_or_default();
+    let text: String = String::from_utf8_lossy(raw).chars().filter(|c| !c.is_control()).collect();
+    let text = text.trim_end();
+    (!text.is_empty()).then(|| text.to_owned())
+}
+
 #[cfg(test)]
 impl Bytes for Vec<u8> {
     fn size(&self) -> u64 {

@@ -11,7 +11,7 @@
 use anyhow::{Context as _, bail, ensure};
 use uuid::Uuid;
 
-use super::bytes::{Bytes, u32_at, u64_at};
+use super::bytes::{Bytes, printable, u32_at, u64_at};
 
 /// `MD_SB_MAGIC`, as it lies on the disk.
 pub(super) const MAGIC: &[u8] = &[0xfc, 0x4e, 0x2b, 0xa9];
@@ -37,6 +37,8 @@ const DISK_CURRENT: u32 = 0b110;
 pub struct Member {
     /// The array.
     pub array: Uuid,
+    /// Its name, with that of the machine that made it before it (`n001:root`); metadata 0.90 have none.
+    pub name: Option<String>,
     /// Its level: 0, 1, 4, 5, 6, 10; negative for what is no RAID.
     pub level: i32,
     /// First byte of the array's data on this device.
@@ -107,6 +109,7 @@ fn version_1(raw: &[u8], place: u64) -> anyhow::Result<Member> {
     let length = bytes(80)?.min(bytes(136)?);
     Ok(Member {
         array: uuid([&raw[16..32]]),
+        name: printable(&raw[32..64]),
         level: u32_at(raw, 72).cast_signed(),
         start: bytes(128)?,
         length,
@@ -125,6 +128,7 @@ fn version_0(raw: &[u8]) -> anyhow::Result<Member> {
     let current = word(2) == 90 && state & DISK_FAULTY == 0 && state & DISK_CURRENT == DISK_CURRENT;
     Ok(Member {
         array: uuid([&raw[20..24], &raw[52..64]]),
+        name: None,
         level: word(7).cast_signed(),
         start: 0,
         length: u64::from(word(8)) << 10,
@@ -162,6 +166,8 @@ mod tests {
         };
         put(4, 1, 4);
         put(16, 7, 1);
+        put(32, u64::from_le_bytes(*b"n001:roo"), 8);
+        put(40, u64::from(b't'), 1);
         put(72, 1, 4);
         put(80, 1000, 8);
         put(92, 2, 4);
@@ -186,6 +192,7 @@ mod tests {
         let member = read(&mut member()).unwrap().unwrap();
         assert_eq!(member.mirror().unwrap(), (128 * 512, 1000 * 512));
         assert_eq!((member.events, member.array), (33, Uuid::from_u128(7 << 120)));
+        assert_eq!(member.name.as_deref(), Some("n001:root"));
     }
 
     /// What is wrong after a change of one byte.
