@@ -9,6 +9,7 @@ use std::io;
 
 use host::Machine;
 use host::linux::disk::block::{Block, Device};
+use host::linux::disk::contents::bytes::Extent;
 use host::linux::disk::{superblock, survey, table};
 use nii::digest::Digest;
 use nii::v1::{Disk, PartitionType};
@@ -58,12 +59,12 @@ fn wanted(old: &Table) -> Disk {
 
 /// The disk as a node would report it.
 fn facts(disk: &LoopDisk, sector: u32) -> facts::Disk {
-    let mut device = Device::read_only(&disk.path).unwrap();
     let table = survey::contents(&disk.path).unwrap().0.expect("a table");
     let place = |entry: &TableEntry| {
         let (start, length) =
             (entry.first * u64::from(sector), (entry.last + 1 - entry.first) * u64::from(sector));
-        superblock::of(&mut device, Some(entry.number), start, length).unwrap()
+        let extent = Extent { device: disk.path.clone(), start, length };
+        superblock::of(&mut extent.open().unwrap(), Some(entry.number)).unwrap()
     };
     let contents: Vec<facts::Content> = table.partitions.iter().filter_map(place).collect();
     let fixed = json!({"path": disk.name(), "size": SIZE, "sector": sector, "rotational": false,
