@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::anyhow;
 use nii::event::Failure;
-use plan::Op;
+use plan::{Act, Op, Plan};
 
 use crate::hints;
 use crate::machine::{Applied, ApplyError, Machine, Watch};
@@ -112,6 +112,8 @@ struct State {
     tail: VecDeque<String>,
     progress: Option<Meter>,
     deadlines: BTreeMap<String, u32>,
+    /// The ops of the plan that was shown.
+    shown: Vec<Op>,
     /// The run is given up.
     stopped: bool,
 }
@@ -151,6 +153,11 @@ impl Tracker {
         lock(&self.state).deadlines.clone_from(deadlines);
     }
 
+    /// Says which ops may be applied from now on: those of the plan that a person or the log was shown.
+    pub fn show(&self, plan: &Plan) {
+        lock(&self.state).shown = plan.stages.iter().flat_map(|stage| &stage.ops).cloned().collect();
+    }
+
     /// Applies ops in order, each shown, timed and named in the failure report.
     ///
     /// # Errors
@@ -162,12 +169,17 @@ impl Tracker {
     /// Applies one op and says whether its guard held.
     ///
     /// # Errors
-    /// The op's; none is begun once the run was given up.
+    /// The op's; none is begun once the run was given up, and none that [`Tracker::show`] was not told.
     pub fn apply_one(&self, machine: &mut dyn Machine, op: &Op) -> Result<Applied, ApplyError> {
         {
             let mut state = lock(&self.state);
             if state.stopped {
                 let source = anyhow!("its step outlived its deadline: nothing more is changed");
+                return Err(ApplyError { op: op.to_string(), source });
+            }
+            if !is_preparation(&op.act) && !state.shown.contains(op) {
+                let source =
+                    anyhow!("the plan did not show it: nothing is done that could not be read before");
                 return Err(ApplyError { op: op.to_string(), source });
             }
             state.op = Some(op.to_string());
@@ -238,6 +250,20 @@ impl Tracker {
         }
         state.tail.push_back(line.to_owned());
     }
+}
+
+/// Whether an act is for the installer's own system, to get to the point where there can be a plan: it touches no disk, and
+/// nothing of the new system.
+fn is_preparation(act: &Act) -> bool {
+    matches!(
+        act,
+        Act::Coldplug
+            | Act::FirstNetwork { .. }
+            | Act::LoadModule { .. }
+            | Act::ConfigureNic { .. }
+            | Act::SetResolver { .. }
+            | Act::SetClock { .. }
+    )
 }
 
 impl Watch for Tracker {

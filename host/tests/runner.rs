@@ -14,7 +14,8 @@ use host::recorder::Recorder;
 use host::{Note, Observer, Step, Tracker, Watch, runner};
 use nii::event::Failure;
 use plan::facts::{Facts, Firmware};
-use plan::{Act, Op};
+use plan::op::Guard;
+use plan::{Act, Op, Plan, Stage};
 
 /// Keeps notes as text.
 #[derive(Clone, Default)]
@@ -225,6 +226,7 @@ fn an_overdue_program_is_ended_and_nothing_is_applied_after_it() {
     let tracker = Tracker::new(vec![Box::new(notes.clone())]);
     let ops = vec![Op::new(Act::Run { argv }, "a test"), Op::new(write, "a test")];
     let machine = support::machine(std::path::Path::new("/"));
+    tracker.show(&shown(&ops));
     let mut context = Real { machine, tracker: tracker.clone(), ops };
     let step = |name| Step { name, about: "", deadline: DEADLINE, run: apply, when: |_: &Real| true };
     let failure = runner::run(&[step("work"), step("next")], &mut context, &tracker, &|_| ()).unwrap_err();
@@ -235,6 +237,32 @@ fn an_overdue_program_is_ended_and_nothing_is_applied_after_it() {
     let failures: Vec<&String> = told.iter().filter(|note| note.starts_with("failed")).collect();
     assert_eq!(failures, ["failed work"]);
     assert!(!told.iter().any(|note| note.contains("next") || note.starts_with("op write")), "{told:?}");
+}
+
+fn shown(ops: &[Op]) -> Plan {
+    Plan { stages: vec![Stage { step: "work", ops: ops.to_vec() }], warnings: Vec::new() }
+}
+
+/// Steps that come to other ops than those that a person could read are not obeyed.
+#[test]
+fn what_the_plan_did_not_show_is_not_done() {
+    let mkdir = |path: &str| Op::new(Act::Mkdir { path: path.into(), mode: 0o755 }, "a test");
+    let mut machine = Recorder::new(facts());
+    let tracker = Tracker::new(Vec::new());
+    let refused = |tracker: &Tracker, machine: &mut Recorder, op: Op| {
+        let error = tracker.apply(machine, &[op]).unwrap_err();
+        assert!(format!("{error:?}").contains("the plan did not show it"), "{error:?}");
+    };
+    refused(&tracker, &mut machine, mkdir("a"));
+    let module = Op::new(Act::LoadModule { name: "md".into(), options: String::new() }, "a test");
+    tracker.apply(&mut machine, &[module.clone()]).unwrap();
+    tracker.show(&shown(&[mkdir("a")]));
+    tracker.apply(&mut machine, &[mkdir("a"), mkdir("a")]).unwrap();
+    refused(&tracker, &mut machine, mkdir("b"));
+    refused(&tracker, &mut machine, mkdir("a").when(Guard::has("etc")));
+    tracker.show(&shown(&[mkdir("b")]));
+    refused(&tracker, &mut machine, mkdir("a"));
+    assert_eq!(machine.ops, [module, mkdir("a"), mkdir("a")]);
 }
 
 #[test]

@@ -39,6 +39,7 @@ pub fn run(ctx: &mut Ctx) -> Result<()> {
                 let summary = summary(&settled.facts, &ctx.nii()?.storage, ctx.ids()?.0);
                 summary.to_string().lines().for_each(|line| watch.log(line));
             }
+            ctx.tracker.show(&plan);
             ctx.plan = Some(plan);
             Ok(())
         }

@@ -215,6 +215,37 @@ fn the_table_of_contents() {
     insta::assert_snapshot!(runner::list(STEPS));
 }
 
+/// What the steps do to the disks and the new root is what the plan shows, op by op, and nothing else.
+#[test]
+fn no_op_happens_that_the_plan_did_not_show() {
+    for document in [DISKED, DISKLESS] {
+        let run = run(recorder(document, facts()));
+        assert!(run.result.is_ok());
+        let (nii, _) = ::nii::read(document.as_bytes(), ::nii::Strictness::Strict).unwrap();
+        let manifest = Manifest::parse(include_bytes!("../../fixtures/manifest.json")).unwrap();
+        let facts = facts();
+        let inputs =
+            plan::Inputs { facts: &facts, nii: &nii, manifest: &manifest, arming: ARMING, attempt: ATTEMPT };
+        let disked = nii.install.kind == ::nii::v1::InstallType::Disked;
+        let planned =
+            if disked { plan::install::disked(&inputs) } else { plan::install::diskless(&inputs) }.unwrap();
+        let shown: Vec<Op> = planned.stages.iter().flat_map(|stage| stage.ops.clone()).collect();
+        let first = run.ops.iter().position(|op| *op == shown[0]).unwrap();
+        assert_eq!(run.ops[first..], shown[..]);
+        let before = |op: &Op| {
+            matches!(
+                op.act,
+                Act::Coldplug
+                    | Act::FirstNetwork { .. }
+                    | Act::LoadModule { .. }
+                    | Act::ConfigureNic { .. }
+                    | Act::SetResolver { .. }
+            )
+        };
+        assert!(run.ops[..first].iter().all(before), "{:?}", &run.ops[..first]);
+    }
+}
+
 #[test]
 fn a_disked_install_commits_last_and_reports() {
     let run = run(recorder(DISKED, facts()));

@@ -19,6 +19,7 @@ pub fn run(ctx: &mut Ctx) -> Result<()> {
     };
     let plan = package::finish(&inputs).map_err(|findings| refused(&findings))?;
     plan.warnings.iter().for_each(|finding| ctx.tracker.warn(&finding.to_string()));
+    ctx.tracker.show(&plan);
     ctx.plan = Some(plan);
     Ok(())
 }

@@ -32,6 +32,7 @@ pub fn run(ctx: &mut Ctx) -> Result<()> {
             plan.warnings.iter().for_each(|finding| ctx.tracker.warn(&finding.to_string()));
             let summary = summary(&settled.facts, &ctx.nii()?.storage, ctx.ids()?.0);
             summary.to_string().lines().for_each(|line| watch.log(line));
+            ctx.tracker.show(&plan);
             (ctx.plan, ctx.kickstart) = (Some(plan), Some(kickstart));
         }
     }
