@@ -110,6 +110,23 @@ pub fn initrd(kernel: &KernelTree, trust: &Path, path: &Path) -> Result<()> {
     output(&mut command).map(drop)
 }
 
+/// The initrd of the storage scenarios for `kernel`, at `path`: the program that installs layouts again and again with the
+/// `cases` in this file, every tool that makes a layout, and those that check one.
+///
+/// # Errors
+/// As [`initrd`].
+pub fn storage_initrd(kernel: &KernelTree, trust: &Path, cases: &Path, path: &Path) -> Result<()> {
+    let mut command = cmd(&paths::program("initrd-builder")?.to_string_lossy(), ["build"]);
+    command.args(["--kernel-version", &kernel.release, "--modules"]).arg(&kernel.modules);
+    command.arg("--init").arg(paths::program("storage-guest")?);
+    command.args(["--tool-set", "ext4,xfs,vfat,btrfs,lvm,raid,luks"]);
+    command.args(["--tool", "fsck.ext4,xfs_repair,fsck.vfat,btrfs"]);
+    command.args(["--module-set", "storage,fs,console,dm,raid,btrfs", "--level", "3"]);
+    command.arg("--add").arg(format!("{}:/cases.json", cases.display()));
+    command.arg("--trust").arg(trust).arg("--output").arg(path);
+    output(&mut command).map(drop)
+}
+
 /// The machine's own sources of Debian packages of [`SUITE`], as lines of a `sources.list`. A machine of another
 /// release or distribution has none; then mmdebstrap takes its own default.
 fn mirrors() -> Result<Vec<String>> {

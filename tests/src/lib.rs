@@ -25,4 +25,6 @@ pub mod scenario;
 pub mod service;
 pub mod ssh;
 pub mod stock;
+pub mod storage;
 pub mod vm;
+pub mod writelog;

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use serde_json::json;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::console::Console;
@@ -45,11 +45,25 @@ pub struct Spec {
     pub disks: Vec<PathBuf>,
     /// The network card's address.
     pub mac: String,
+    /// Started in the place of what firmware finds.
+    pub kernel: Option<Kernel>,
+    /// Every write to the first disk goes to this file too, in the format of the kernel's dm-log-writes.
+    pub log: Option<PathBuf>,
+}
+
+/// A kernel that QEMU starts itself.
+#[derive(Clone, Debug)]
+pub struct Kernel {
+    /// The bzImage.
+    pub image: PathBuf,
+    /// Its initrd.
+    pub initrd: PathBuf,
 }
 
 impl Default for Spec {
     fn default() -> Self {
-        Self { firmware: Firmware::Bios, memory: 768, disks: Vec::new(), mac: MAC.to_owned() }
+        let (firmware, mac) = (Firmware::Bios, MAC.to_owned());
+        Self { firmware, memory: 768, disks: Vec::new(), mac, kernel: None, log: None }
     }
 }
 
@@ -82,10 +96,18 @@ impl Vm {
         let complaints = logs.join("qemu.log");
         let mut command = net.command("qemu-system-x86_64");
         command.args(machine(spec)).args(firmware(spec, folder.path())?).args(disks(spec));
+        if let Some(Kernel { image, initrd }) = &spec.kernel {
+            command.arg("-kernel").arg(image).arg("-initrd").arg(initrd);
+            // On a busy host the timer may not tick while Linux looks whether it does.
+            let arguments = format!("{} no_timer_check", KERNEL_ARGUMENTS.join(" "));
+            command.args(["-no-reboot", "-append", &arguments]);
+        }
         let tap = net.tap()?;
         command.args(["-netdev", &format!("tap,id=net0,ifname={tap},script=no,downscript=no")]);
         let rom = if spec.firmware == Firmware::UefiPxe { ",romfile=" } else { "" };
-        let card = format!("virtio-net-pci,id=card,netdev=net0,mac={},bootindex=0{rom}", spec.mac);
+        // A kernel that is given has the first place itself.
+        let place = if spec.kernel.is_some() { "" } else { ",bootindex=0" };
+        let card = format!("virtio-net-pci,id=card,netdev=net0,mac={}{place}{rom}", spec.mac);
         command.args(["-device", &card]);
         command.args(["-chardev", &format!("socket,id=serial,path={}", serial.path.display())]);
         command.args(["-serial", "chardev:serial"]);
@@ -177,19 +199,37 @@ fn firmware(spec: &Spec, folder: &Path) -> Result<Vec<OsString>> {
     ])
 }
 
-/// `cache=unsafe`: a flush need not reach the host's disk, since what is cut in these tests is QEMU, never the host.
+/// A flush need not reach the host's disk, since what is cut in these tests is QEMU, never the host.
 fn disks(spec: &Spec) -> Vec<OsString> {
     let mut args = Vec::new();
     for (index, disk) in spec.disks.iter().enumerate() {
-        let file = disk.display();
+        let log = spec.log.as_ref().filter(|_| index == 0);
+        for node in blocks(index, disk, log.map(PathBuf::as_path)) {
+            args.extend(["-blockdev".into(), node.to_string().into()]);
+        }
         args.extend([
-            "-drive".into(),
-            format!("if=none,id=disk{index},format=raw,cache=unsafe,discard=unmap,file={file}").into(),
             "-device".into(),
             format!("virtio-blk-pci,drive=disk{index},serial=camphor{index},bootindex={}", index + 1).into(),
         ]);
     }
     args
+}
+
+/// The block nodes of a disk. Only the files at the bottom ignore flushes, so that a log between has them.
+fn blocks(index: usize, disk: &Path, log: Option<&Path>) -> Vec<Value> {
+    let file = |name: String, path: &Path| json!({"driver": "file", "node-name": name, "filename": path, "discard": "unmap", "cache": {"no-flush": true}});
+    let (bottom, top) = (format!("file{index}"), format!("disk{index}"));
+    let mut nodes = vec![file(bottom.clone(), disk)];
+    let raw = |name: &str| json!({"driver": "raw", "node-name": name, "file": bottom, "discard": "unmap"});
+    match log {
+        None => nodes.push(raw(&top)),
+        Some(log) => {
+            nodes.extend([raw("logged"), file("log".to_owned(), log)]);
+            nodes.push(json!({"driver": "blklogwrites", "node-name": top, "file": "logged", "log": "log",
+                              "discard": "unmap"}));
+        }
+    }
+    nodes
 }
 
 /// A Unix socket that QEMU connects to as it starts, before the machine runs: nothing it says is lost.

@@ -13,20 +13,24 @@ use crate::setup::musl_script;
 /// What is built: the programs of the nodes, and those of the head node.
 pub const PROGRAMS: &[&str] = &["imageinit", "installer", "initrd-builder", "headnode"];
 
+/// What scenarios boot in the place of `imageinit`; nobody gets it.
+const TEST_PROGRAMS: &[&str] = &["storage-guest"];
+
 /// Apart from each other, or the programs of the nodes would get the features that only the head node's need of the
 /// crates that both use (packing, and with it the compressors).
 const BUILDS: &[&[&str]] = &[&["imageinit", "installer"], &["initrd-builder", "headnode"]];
 
 const TARGET: &str = "x86_64-unknown-linux-musl";
 
-/// Builds [`PROGRAMS`] into `target/dist`.
+/// Builds [`PROGRAMS`], and those for tests, into `target/dist`.
 pub fn run() -> Result<()> {
     for packages in BUILDS {
         compile(packages)?;
     }
+    compile(TEST_PROGRAMS)?;
     let dist = paths::dist();
     fs::create_dir_all(&dist).with_context(|| format!("making {}", dist.display()))?;
-    for name in PROGRAMS {
+    for name in PROGRAMS.iter().chain(TEST_PROGRAMS) {
         let built = paths::target().join(TARGET).join("dist").join(name);
         prove_static(&built)?;
         replace(&built, &dist.join(name))?;

@@ -25,6 +25,7 @@ cargo xtask COMMAND
   bench [FILTER] speed and memory against the field's tools: initrd, unpack, head
   size           programs and initrds against their budget
   soak [N]       the end-to-end scenarios, N times (10)
+  soak cuts [N]  N power cuts of recorded installs (200)
   soak fuzz [M]  parsers of what anybody may send under a fuzzer, M minutes each (10)
 ";
 
@@ -54,6 +55,8 @@ fn dispatch(args: &[&str]) -> Result<()> {
         ["soak"] => test::soak(10),
         ["soak", "fuzz"] => fuzz::run(10),
         ["soak", "fuzz", minutes] => fuzz::run(minutes.parse()?),
+        ["soak", "cuts"] => test::cuts(200),
+        ["soak", "cuts", count] => test::cuts(count.parse()?),
         ["soak", times] => test::soak(times.parse()?),
         [] | ["help" | "--help" | "-h"] => {
             print!("{USAGE}");

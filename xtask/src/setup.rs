@@ -52,6 +52,7 @@ const TOOLS: &[Tool] = &[
     tool("lvm", "lvm2", "lvm2"),
     tool("mkfs.btrfs", "btrfs-progs", "btrfs-progs"),
     tool("mdadm", "mdadm", "mdadm"),
+    tool("cryptsetup", "cryptsetup-bin", "cryptsetup"),
     tool("busybox", "busybox-static", "busybox"),
     tool("depmod", "kmod", "kmod"),
     // what tests and the bench compare with

@@ -49,6 +49,17 @@ pub fn soak(times: u32) -> Result<()> {
     tally.close("soak", started)
 }
 
+/// So many power cuts of an install, each looked at and installed again.
+pub fn cuts(count: u32) -> Result<()> {
+    let started = Instant::now();
+    setup::run()?;
+    build::run()?;
+    let mut tally = Tally::default();
+    let mut command = cargo_test(&["--package", "tests", "--test", "storage", "--", "storage_power_cuts"]);
+    tally.add(command.env("CAMPHOR_CUTS", count.to_string()))?;
+    tally.close("soak cuts", started)
+}
+
 /// Formatting, clippy without a warning, and what we may depend on. Advisories need a database from the network: they
 /// are left to `cargo deny check advisories` by hand.
 pub fn lint() -> Result<()> {

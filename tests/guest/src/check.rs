@@ -1,0 +1,106 @@
+//! Whether an install is whole, by what is on the disks.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context as _, Result, ensure};
+use host::Machine as _;
+use host::journal::{self, State};
+use host::linux::disk::block::{Block as _, Device};
+use host::linux::processes;
+use nii::digest::Digest;
+use nii::v1::Format;
+use plan::facts::Facts;
+use plan::op::BlockDevice;
+use plan::{Act, Op, Plan};
+use uuid::Uuid;
+
+use crate::cases::{Case, Kept};
+use crate::worker::{self, Tell};
+
+/// Where the installed file systems are mounted for a look.
+const ROOT: &str = "/check";
+
+/// Looks at everything; says `kept DIGEST` of what was to be kept.
+pub fn run(case: &Case, arming: Uuid) -> Result<()> {
+    let mut machine = worker::machine(ROOT)?;
+    let facts = machine.facts(&mut Tell)?;
+    let state = journal::state(&facts, arming);
+    ensure!(matches!(state, State::Committed(_)), "the disks say {state:?}");
+    let plan = worker::plan(case, &facts, arming, Uuid::nil())?;
+    for op in plan.ops("format") {
+        filesystem(op, &facts)?;
+    }
+    for op in read_only(&plan) {
+        machine.apply(&op, &mut Tell)?;
+    }
+    let whole = files_are_there(case);
+    machine.apply(&Op::new(Act::Unmount, "it was looked at"), &mut Tell)?;
+    whole?;
+    if let Some(kept) = &case.entry.kept {
+        println!("kept {}", digest(kept, &facts)?);
+    }
+    Ok(())
+}
+
+/// The plan's mounts, from which nothing is changed.
+fn read_only(plan: &Plan) -> Vec<Op> {
+    let mount = |op: &Op| match &op.act {
+        Act::Mount { device, format, path, .. } => {
+            let (device, format, path, options) = (device.clone(), *format, path.clone(), vec!["ro".into()]);
+            Some(Op::new(Act::Mount { device, format, path, options }, "to look at it"))
+        }
+        _ => None,
+    };
+    plan.ops("format").iter().filter_map(mount).collect()
+}
+
+/// What was to be made is there with its ids, and its checker finds nothing wrong.
+fn filesystem(op: &Op, facts: &Facts) -> Result<()> {
+    let Act::Mkfs { device, format, uuid, .. } = &op.act else { return Ok(()) };
+    if let BlockDevice::Partition(partition) = device {
+        let disk = facts.disks.iter().find(|disk| disk.path == partition.disk).context("the disk is gone")?;
+        let found = disk.contents.iter().find(|content| content.partition == Some(partition.number));
+        let found = found.with_context(|| format!("{} holds nothing", partition.path()))?;
+        let (wanted, uuid) = (format.name(), plan::filesystem_text(*format, *uuid));
+        ensure!(
+            found.kind == wanted && found.uuid.as_ref() == Some(&uuid),
+            "{} holds {found:?}, not {wanted} {uuid}",
+            partition.path()
+        );
+    }
+    let checker: &[&str] = match format {
+        Format::Ext4 => &["fsck.ext4", "-n", "-f"],
+        Format::Xfs => &["xfs_repair", "-n"],
+        Format::Btrfs => &["btrfs", "check", "--readonly"],
+        Format::Vfat => &["fsck.vfat", "-n"],
+        Format::Swap | Format::Tmpfs => return Ok(()),
+    };
+    let mut argv: Vec<String> = checker.iter().map(ToString::to_string).collect();
+    argv.push(device.path());
+    processes::run(&argv, &mut Quiet)
+}
+
+fn files_are_there(case: &Case) -> Result<()> {
+    for (path, text) in worker::files(case) {
+        let path = Path::new(ROOT).join(path);
+        let found = fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
+        ensure!(found == text, "{} holds {found:?}", path.display());
+    }
+    Ok(())
+}
+
+/// Of the bytes of a partition.
+fn digest(kept: &Kept, facts: &Facts) -> Result<Digest> {
+    let mut device = Device::read_only(Path::new(worker::disk(facts, &kept.serial)?))?;
+    let bytes = device.read(kept.start, usize::try_from(kept.length)?).context("reading what is kept")?;
+    Ok(Digest::of(&bytes))
+}
+
+/// Checkers say much when all is well; their last lines are in the error when it is not.
+struct Quiet;
+
+impl host::Watch for Quiet {
+    fn progress(&mut self, _: u64, _: u64) {}
+    fn log(&mut self, _: &str) {}
+}

@@ -1,0 +1,130 @@
+//! Power cuts: one install is recorded write by write, and the disk put together as it is when the power goes at some
+//! point, with some of the writes that were not flushed yet. Such a disk is looked at, and then installed again.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::Write as _;
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use tests::disk::{Mounted, partitions};
+use tests::run::{cmd, output};
+use tests::scenario::{self, Scenario};
+use tests::storage;
+use tests::vm::{Spec, empty_disk};
+use tests::writelog::{Log, Random};
+
+use crate::layouts;
+
+/// How many cuts without being told.
+const CUTS: usize = 30;
+/// Disks of one machine.
+const AT_ONCE: usize = 8;
+/// Files in the place of an image.
+const FILES: u32 = 300;
+/// `PartitionType::Root` of the NII.
+const ROOT: &str = "4F68BCE3-E8CD-4DB1-96E7-FBCAF984B709";
+/// The recording, or the installs of one machine.
+const MACHINE: Duration = Duration::from_secs(600);
+
+/// What a cut disk looks like to the next boot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Outcome {
+    /// The old table is there.
+    Old,
+    /// An install is in progress.
+    Begun,
+    /// The root is to be booted.
+    Committed,
+}
+
+/// The number of cuts comes from `cargo xtask soak cuts N`.
+#[test]
+fn storage_power_cuts() -> Result<()> {
+    let cuts = match std::env::var("CAMPHOR_CUTS") {
+        Ok(text) => text.parse().context("reading CAMPHOR_CUTS")?,
+        Err(_) => CUTS,
+    };
+    scenario::run("storage_power_cuts", |scenario| {
+        let (start, kept) = layouts::old_system(scenario.scratch())?;
+        let log = record(scenario, &start, &kept)?;
+        let (ops, requests) = log.counts();
+        let started = Instant::now();
+        let mut random = Random(5);
+        let mut seen: BTreeMap<(usize, Outcome), usize> = BTreeMap::new();
+        let numbers: Vec<usize> = (0..cuts).collect();
+        for group in numbers.chunks(AT_ONCE) {
+            let mut disks = Vec::new();
+            for number in group {
+                let (cut, op) = log.within(number % ops, &mut random);
+                let disk = scenario.scratch().join(format!("cut{}", number % AT_ONCE));
+                fs::copy(&start, &disk).context("copying a disk")?;
+                log.replay(&disk, cut, &mut random)?;
+                let outcome = look(&disk, &kept)
+                    .with_context(|| format!("cut {number}: {cut} requests, in op {op}"))?;
+                *seen.entry((number % ops, outcome)).or_default() += 1;
+                disks.push(disk);
+            }
+            install_again(scenario, disks, &kept)?;
+        }
+        let mut text = format!("{cuts} cuts of {requests} requests, {} s\n", started.elapsed().as_secs());
+        for ((op, outcome), count) in seen {
+            text.push_str(&format!("  op {op}: {count} {outcome:?}, each whole after another install\n"));
+        }
+        let _ = write!(std::io::stderr(), "storage_power_cuts: {text}");
+        Ok(())
+    })
+}
+
+/// Installs once over a copy of the disk.
+fn record(scenario: &Scenario, start: &Path, kept: &str) -> Result<Log> {
+    let disk = scenario.scratch().join("recorded");
+    fs::copy(start, &disk).context("copying a disk")?;
+    let log = empty_disk(scenario.scratch().join("log"), 0)?;
+    let case = layouts::kept_partition(0).with_files(FILES).marked_on("camphor0");
+    let spec = Spec { disks: vec![disk], log: Some(log.clone()), ..Spec::default() };
+    let mut vm = storage::start(&scenario.net, scenario.scratch(), &scenario.logs, &[case], spec)?;
+    let said = storage::finish(&mut vm, 1, MACHINE)?;
+    ensure!(said[0].contains(kept), "{}, and it was {kept} before", said[0]);
+    vm.cut_power()?;
+    Log::open(&log)
+}
+
+/// Many at once, each by itself.
+fn install_again(scenario: &Scenario, disks: Vec<PathBuf>, kept: &str) -> Result<()> {
+    let cases: Vec<_> = (0..).zip(&disks).map(|(n, _)| layouts::kept_partition(n).with_files(20)).collect();
+    let spec = Spec { disks, ..Spec::default() };
+    let mut vm = storage::start(&scenario.net, scenario.scratch(), &scenario.logs, &cases, spec)?;
+    for line in storage::finish(&mut vm, cases.len(), MACHINE)? {
+        ensure!(line.contains(kept), "{line}, and it was {kept} before");
+    }
+    Ok(())
+}
+
+/// One of the two tables can be read, what is kept is there, and a root that is to be booted is whole.
+fn look(disk: &Path, kept: &str) -> Result<Outcome> {
+    let (start, length) = layouts::KEPT;
+    let mut bytes = vec![0; length as usize];
+    fs::File::open(disk)?.read_exact_at(&mut bytes, start).context("reading what is kept")?;
+    ensure!(blake3::hash(&bytes).to_string() == kept, "what was to be kept has changed");
+    let table = partitions(disk)?;
+    ensure!(table.iter().any(|entry| entry["name"] == "home"), "`home` is not in the table: {table:?}");
+    let Some(root) = table.iter().find(|entry| entry["name"] == "root") else {
+        ensure!(table.iter().any(|entry| entry["name"] == "old"), "another table: {table:?}");
+        return Ok(Outcome::Old);
+    };
+    if root["type"] != ROOT {
+        return Ok(Outcome::Begun);
+    }
+    let start = root["start"].as_u64().context("the root has no start")? * 512;
+    output(&mut cmd("fsck.ext4", ["-n", "-f", &format!("{}?offset={start}", disk.display())]))?;
+    let root = Mounted::labelled(disk, "root")?;
+    for (path, text) in storage::files(FILES) {
+        if root.read(&path)? != text {
+            bail!("{path} is another one");
+        }
+    }
+    Ok(Outcome::Committed)
+}

@@ -1,0 +1,72 @@
+//! Layouts on real disks in a machine of its own: installed, ended at each op and installed again, cut from power.
+//!
+//! To add a layout: a function in `layouts`, and its name in a scenario here; it is killed at each of its ops.
+
+mod cuts;
+mod layouts;
+
+use std::io::Write as _;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+use tests::scenario;
+use tests::storage::{self, Case};
+use tests::vm::{Spec, empty_disk};
+
+/// All cases of a scenario; a machine takes some seconds for each op.
+const CASES: Duration = Duration::from_secs(1200);
+
+#[test]
+fn storage_flat_again_after_each_op() -> Result<()> {
+    let cases = vec![
+        layouts::ext4_swap(),
+        layouts::esp_boot_xfs(),
+        layouts::several_disks(),
+        layouts::kept_partition(3),
+    ];
+    again_after_each_op("storage_flat_again_after_each_op", cases)
+}
+
+/// Runs the cases, and holds the machine to one line for each op of each.
+fn again_after_each_op(name: &str, cases: Vec<Case>) -> Result<()> {
+    scenario::run(name, |scenario| {
+        let disks = [420, 420, 200]
+            .iter()
+            .enumerate()
+            .map(|(index, mib)| empty_disk(scenario.scratch().join(format!("disk{index}")), *mib));
+        let mut disks = disks.collect::<Result<Vec<_>>>()?;
+        let (disk, kept) = layouts::old_system(scenario.scratch())?;
+        disks.push(disk);
+        let cases: Vec<Case> = cases.into_iter().map(Case::cut_at_each_op).collect();
+        let spec = Spec { disks, ..Spec::default() };
+        let mut vm = storage::start(&scenario.net, scenario.scratch(), &scenario.logs, &cases, spec)?;
+        let started = Instant::now();
+        let said = storage::finish(&mut vm, cases.len(), CASES)?;
+        each_op_was_one(&said)?;
+        let kept_lines = said.iter().filter(|line| line.contains(", kept "));
+        for line in kept_lines.clone() {
+            ensure!(line.contains(&format!(", kept {kept}")), "{line}, and it was {kept} before");
+        }
+        let again = said.len() - cases.len();
+        let kept = kept_lines.count();
+        let seconds = started.elapsed().as_secs();
+        let figures = format!("{} layouts, {again} ops, {kept} times kept, {seconds} s", cases.len());
+        let _ = writeln!(std::io::stderr(), "{name}: {figures}");
+        Ok(())
+    })
+}
+
+/// `NAME whole, N ops` is followed by `NAME again after op K` for each K below N.
+fn each_op_was_one(said: &[String]) -> Result<()> {
+    let mut lines = said.iter();
+    while let Some(line) = lines.next() {
+        let (name, rest) = line.split_once(" whole, ").with_context(|| format!("unexpected: {line}"))?;
+        let count: usize = rest.split(' ').next().unwrap_or_default().parse().context("reading a count")?;
+        for k in 0..count {
+            let line = lines.next().map(String::as_str).unwrap_or_default();
+            let wanted = format!("{name} again after op {k}");
+            ensure!(line.starts_with(&wanted), "{line:?} in the place of {wanted:?}");
+        }
+    }
+    Ok(())
+}
