@@ -255,7 +255,7 @@ fn what_the_plan_did_not_show_is_not_done() {
     };
     refused(&tracker, &mut machine, mkdir("a"));
     let module = Op::new(Act::LoadModule { name: "md".into(), options: String::new() }, "a test");
-    tracker.apply(&mut machine, &[module.clone()]).unwrap();
+    tracker.apply(&mut machine, std::slice::from_ref(&module)).unwrap();
     tracker.show(&shown(&[mkdir("a")]));
     tracker.apply(&mut machine, &[mkdir("a"), mkdir("a")]).unwrap();
     refused(&tracker, &mut machine, mkdir("b"));

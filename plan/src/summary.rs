@@ -1,6 +1,8 @@
 //! What an install does to the disks, as a person asks: what is lost, what is kept, what is made. It is read off the
 //! same layouts that the ops are made from.
 
+mod stacked;
+
 use std::fmt;
 
 use nii::v1::{PartitionType, Storage, StorageMode, Wipe};
@@ -24,7 +26,10 @@ pub struct Summary {
     /// What the kernel holds of them and is let go first, in this order.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub released: Vec<String>,
-    /// What is made of their partitions: arrays, then volumes.
+    /// What is on their partitions and stays as it is: arrays, encrypted devices, volumes.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub stacked_kept: Vec<Row>,
+    /// What is made of their partitions: arrays, encrypted devices, volumes; and files in RAM.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub stacked: Vec<Row>,
     /// The others: path, size, and what tells them apart.
@@ -49,7 +54,7 @@ pub struct DiskSummary {
     pub made: Vec<Row>,
 }
 
-/// One partition, array or volume.
+/// One partition, array, encrypted device, volume or tmpfs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Row {
     /// The partition's number; `None` for all else.
@@ -77,7 +82,13 @@ pub fn summary(facts: &Facts, storage: &Storage, arming: Uuid) -> Summary {
         StorageMode::Anaconda => Vec::new(),
     };
     let released = released.iter().map(ToString::to_string).collect();
-    Summary { disks, released, stacked: stacked(storage), untouched }
+    Summary {
+        disks,
+        released,
+        stacked_kept: stacked::rows(storage, true),
+        stacked: stacked::rows(storage, false),
+        untouched,
+    }
 }
 
 fn one(planned: &Planned<'_>, storage: &Storage, added: &[String]) -> DiskSummary {
@@ -144,62 +155,15 @@ fn purpose(entry: &TableEntry, storage: &Storage) -> String {
     if entry.kind == journal::PARTITION {
         return "whose install this is".into();
     }
-    let arrays = storage.raid.iter().filter(|raid| raid.devices.contains(&entry.label));
-    let groups = storage.volume_groups.iter().filter(|group| group.devices.contains(&entry.label));
-    let member = arrays
-        .map(|raid| format!("in array {}", raid.name))
-        .chain(groups.map(|group| format!("in volume group {}", group.name)))
-        .next();
-    let kind = storage.partition(&entry.label).map(|(_, partition)| partition.kind);
-    match (filesystem(storage, &entry.label), member, kind) {
-        (Some(filesystem), _, _) => filesystem,
-        (None, Some(member), _) => member,
-        (None, None, Some(PartitionType::BiosBoot)) => "the boot loader's core (BIOS)".into(),
-        (None, None, _) => "left empty".into(),
+    match storage.partition(&entry.label).map(|(_, partition)| partition.kind) {
+        Some(PartitionType::BiosBoot) => "the boot loader's core (BIOS)".into(),
+        _ => stacked::use_of(storage, &entry.label),
     }
 }
 
 /// The firmware that a partition was added for.
 fn firmware(entry: &TableEntry) -> &'static str {
     if entry.kind == PartitionType::Esp.guid() { "UEFI" } else { "BIOS" }
-}
-
-/// `ext4 on /`; none if the device holds no file system.
-fn filesystem(storage: &Storage, device: &str) -> Option<String> {
-    let filesystem = storage.filesystems.iter().find(|filesystem| filesystem.device == device)?;
-    let place = filesystem.mount.as_ref().map(|path| format!(" on {path}")).unwrap_or_default();
-    let kept = if filesystem.preserve { ", kept" } else { "" };
-    Some(format!("{}{place}{kept}", filesystem.format.name()))
-}
-
-fn stacked(storage: &Storage) -> Vec<Row> {
-    let in_group = |name: &str| {
-        let group =
-            storage.volume_groups.iter().find(|group| group.devices.iter().any(|device| device == name));
-        group.map(|group| format!("in volume group {}", group.name))
-    };
-    let arrays = storage.raid.iter().map(|raid| {
-        let holds = filesystem(storage, &raid.name).or_else(|| in_group(&raid.name));
-        let kept = if raid.preserve { ", kept" } else { "" };
-        Row {
-            number: None,
-            label: raid.name.clone(),
-            bytes: None,
-            what: format!(
-                "array{kept} of {}: {}",
-                raid.devices.join(", "),
-                holds.unwrap_or("left empty".into())
-            ),
-        }
-    });
-    let volumes = storage.logical_volumes.iter().map(|volume| {
-        let name = format!("{}/{}", volume.group, volume.name);
-        let holds = filesystem(storage, &name).unwrap_or("left empty".into());
-        let kept = if volume.preserve { ", kept" } else { "" };
-        let bytes = volume.size_mib.map(|mib| mib.saturating_mul(crate::units::MIB));
-        Row { number: None, label: name, bytes, what: format!("volume{kept}: {holds}") }
-    });
-    arrays.chain(volumes).collect()
 }
 
 impl fmt::Display for Summary {
@@ -220,6 +184,7 @@ impl fmt::Display for Summary {
                 rows.iter().try_for_each(|row| writeln!(f, "  {verb}  {row}"))?;
             }
         }
+        self.stacked_kept.iter().try_for_each(|row| writeln!(f, "  kept  {row}"))?;
         self.stacked.iter().try_for_each(|row| writeln!(f, "  made  {row}"))?;
         self.untouched.iter().try_for_each(|disk| writeln!(f, "not touched: {disk}"))
     }

@@ -6,7 +6,8 @@ mod support;
 
 use nii::v1::Storage;
 use plan::facts::{Content, Table, TableEntry};
-use plan::summary;
+use plan::op::PartitionRef;
+use plan::{Act, summary};
 use serde_json::{Value, json};
 use support::{ARMING, GIB, bios, disk};
 use uuid::Uuid;
@@ -101,4 +102,68 @@ fn as_json() {
         json!({"number": 1, "label": "", "bytes": 19 * GIB, "what": "ntfs"})
     );
     assert_eq!(value["untouched"].as_array().unwrap().len(), 1);
+}
+
+/// Everything that stacks, from the example of the NII.
+#[test]
+fn what_is_stacked() {
+    let example: Value = serde_json::from_str(include_str!("../../nii/fixtures/v1/stacked.json")).unwrap();
+    let storage: Storage = serde_json::from_value(example["storage"].clone()).unwrap();
+    let mut facts = bios().facts;
+    facts.disks = ["S4EVNF0M", "S4EVNF0N"]
+        .iter()
+        .zip(["/dev/vda", "/dev/vdb"])
+        .map(|(serial, path)| plan::facts::Disk { serial: Some((*serial).into()), ..disk(path, 100 * GIB) })
+        .collect();
+    let mut storage = storage;
+    storage.disks.truncate(2);
+    storage.filesystems.retain(|filesystem| !filesystem.preserve);
+    insta::assert_snapshot!(summary(&facts, &storage, ARMING).to_string());
+}
+
+/// A group that is kept has volumes that are, and new ones.
+#[test]
+fn what_is_kept_of_a_stack() {
+    let mut storage = storage();
+    for kept in ["/disks/1/partitions/1", "/volume_groups/0", "/logical_volumes/0", "/filesystems/2"] {
+        storage.pointer_mut(kept).unwrap()["preserve"] = json!(true);
+    }
+    let summary = summed_up(storage);
+    let labels = |rows: &[plan::Row]| rows.iter().map(|row| row.label.clone()).collect::<Vec<_>>();
+    assert_eq!(labels(&summary.stacked_kept), ["vg/var"]);
+    assert_eq!(labels(&summary.stacked), ["root", "vg/rest"]);
+}
+
+/// The device that an op writes over, and nothing that only adds to what is there.
+fn written(act: &Act) -> Option<String> {
+    match act {
+        Act::WriteTable { disk, .. } | Act::Erase { disk, .. } => Some(disk.clone()),
+        Act::WriteJournal { partition, .. } | Act::SetPartitionType { partition, .. } => {
+            Some(partition.path())
+        }
+        Act::Mkfs { device, .. } => Some(device.path()),
+        _ => None,
+    }
+}
+
+/// Nothing is written over that a person was not told of.
+#[test]
+fn every_device_that_is_written_is_in_the_summary() {
+    for (name, case) in support::cases::disked() {
+        let plan = case.disked().unwrap();
+        let summary = summary(&case.facts, &case.nii().storage, ARMING);
+        let made = summary.disks.iter().flat_map(|disk| {
+            let path = disk.disk.split(' ').next().unwrap().to_owned();
+            let numbers = disk.made.iter().filter_map(|row| row.number);
+            let partition = |number: u32| PartitionRef { disk: path.clone(), number, guid: ARMING }.path();
+            numbers.map(partition).chain([path.clone()]).collect::<Vec<_>>()
+        });
+        let made: Vec<String> = made.collect();
+        let ops = plan.stages.iter().flat_map(|stage| &stage.ops);
+        let devices: Vec<String> = ops.filter_map(|op| written(&op.act)).collect();
+        assert!(devices.len() >= 4, "{name}: {devices:?}");
+        for device in devices {
+            assert!(made.contains(&device), "{name}: {device} is written and not among {made:?}");
+        }
+    }
 }
