@@ -4,7 +4,7 @@
 //! committed. Writing both is [`plan::Act::WriteJournal`] and [`plan::Act::SetPartitionType`].
 
 use plan::facts::{Disk, Facts, JournalRecord};
-use plan::journal::IN_PROGRESS;
+use plan::journal::{IN_PROGRESS, PARTITION};
 use uuid::Uuid;
 
 /// How far the install of one arming came.
@@ -19,14 +19,15 @@ pub enum State {
 }
 
 /// The state of the install of `arming`. A package install is committed by its record, since anaconda changes the root's
-/// type by itself; one of an image by its root's type. Earlier attempts may have gone to several disks: one whose own root is whole
+/// type by itself, and so is one whose root is on partitions that are kept; any other by its root's type. Earlier attempts may have gone to several disks: one whose own root is whole
 /// counts. A record whose root partition is not on its disk counts as in progress.
 pub fn state(facts: &Facts, arming: Uuid) -> State {
     let is_whole = |disk: &&Disk| {
         let (record, table) = (disk.journal.as_ref(), disk.table.as_ref());
         let entries = table.map_or(&[][..], |table| &table.partitions);
         let root = entries.iter().find(|entry| record.is_some_and(|record| entry.guid == record.root));
-        let by_record = record.is_some_and(|record| record.image.is_none());
+        let is_kept = root.is_some_and(|root| root.kind == PARTITION);
+        let by_record = record.is_some_and(|record| record.image.is_none()) || is_kept;
         match (by_record, record, root) {
             (true, Some(record), Some(_)) => record.committed,
             (_, _, root) => root.is_some_and(|root| root.kind != IN_PROGRESS),
@@ -133,6 +134,14 @@ mod tests {
         assert!(matches!(state(&facts, ARMING), State::Committed(_)));
         facts.disks[0].table.as_mut().unwrap().partitions.clear();
         assert!(matches!(state(&facts, ARMING), State::InProgress(_)), "its root is gone");
+    }
+
+    #[test]
+    fn a_root_on_kept_partitions_is_committed_by_its_record() {
+        let mut facts = facts(Some(PARTITION));
+        assert!(matches!(state(&facts, ARMING), State::InProgress(_)));
+        facts.disks[0].journal.as_mut().unwrap().committed = true;
+        assert!(matches!(state(&facts, ARMING), State::Committed(_)));
     }
 
     #[test]

@@ -11,7 +11,7 @@ use nii::Nii;
 use nii::v1::{Device, Filesystem, Format, Partition, PartitionType, Storage};
 
 use crate::facts::{Facts, Firmware};
-use crate::package::partitions_of;
+use crate::stack;
 
 /// MiB of a BIOS boot partition: GRUB's core image has some 30 KiB, and all sizes are whole MiB.
 const BIOS_BOOT_MIB: u64 = 1;
@@ -87,7 +87,7 @@ impl Completed<'_> {
 /// Places of the disks that a device is on, in its order.
 fn disks_below(storage: &Storage, device: &str) -> Vec<usize> {
     let mut disks = Vec::new();
-    for label in partitions_of(storage, device) {
+    for label in stack::below(storage, device) {
         let with = storage.disks.iter().position(|disk| disk.partitions.iter().any(|p| p.label == label));
         disks.extend(with.filter(|disk| !disks.contains(disk)));
     }

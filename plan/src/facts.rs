@@ -201,13 +201,14 @@ pub struct JournalRecord {
     pub arming: Uuid,
     /// The try that wrote this.
     pub attempt: Uuid,
-    /// GUID of the root partition: its type says whether the install is in progress.
+    /// GUID of the root partition, whose type says whether the install is in progress; of the camphor partition itself where the
+    /// root is on partitions that are kept.
     pub root: Uuid,
     /// Manifest digest of the image; none for a package install.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image: Option<nii::digest::Digest>,
-    /// Whether a package install was committed. With an image the root's type alone says so; anaconda sets that type
-    /// itself as soon as it formats the root.
+    /// Whether the install was committed, where the root's type does not say so: with packages, for anaconda sets that type
+    /// itself as soon as it formats the root, and on partitions that are kept.
     #[serde(default)]
     pub committed: bool,
 }

@@ -1,15 +1,16 @@
 //! File systems of a disked node: made, mounted in order, named in fstab.
 
 use nii::Finding;
-use nii::v1::{After, Filesystem, Format, PartitionType};
+use nii::v1::{After, Device, Filesystem, Format, MountAt, PartitionType};
 use uuid::Uuid;
 
-use crate::disks::Planned;
 use crate::facts::Content;
 use crate::ids::{self, Kind, filesystem_text};
 use crate::install::Inputs;
 use crate::mkfs;
-use crate::op::{Act, Op, PartitionRef};
+use crate::op::{Act, BlockDevice, Op};
+use crate::stack::Stack;
+use crate::stack::room::Sizes;
 use crate::units::{MIB, human};
 
 /// A file system of the NII and where it will be.
@@ -18,66 +19,110 @@ pub(crate) struct Placed<'a> {
     pub wanted: &'a Filesystem,
     /// Its place in `storage.filesystems`.
     pub index: usize,
-    pub partition: PartitionRef,
+    pub device: BlockDevice,
+    /// The type of the partition, or of the partitions, that it is on.
     pub kind: PartitionType,
     pub bytes: u64,
     pub uuid: Uuid,
-    /// What is there now.
+    /// What is there now, if it is on a partition.
     pub found: Option<&'a Content>,
 }
 
+/// Options that programs know and the kernel does not.
+const USERSPACE: [&str; 10] =
+    ["defaults", "auto", "noauto", "nofail", "user", "users", "nouser", "owner", "group", "_netdev"];
+
 impl Placed<'_> {
-    /// As fstab and `root=` name it.
+    /// As fstab and `root=` name it: by UUID, but volumes by name, which snapshots do not have too.
     pub fn source(&self) -> String {
-        let made = || filesystem_text(self.wanted.format, self.uuid);
-        let kept = self.found.filter(|_| self.wanted.preserve).and_then(|content| content.uuid.clone());
-        format!("UUID={}", kept.unwrap_or_else(made))
+        match &self.device {
+            BlockDevice::Volume(_) => self.device.path(),
+            _ if !self.wanted.preserve => {
+                format!("UUID={}", filesystem_text(self.wanted.format, self.uuid))
+            }
+            BlockDevice::Array(array) => format!("/dev/md/{}", array.array),
+            _ => match self.found.and_then(|content| content.uuid.as_ref()) {
+                Some(uuid) => format!("UUID={uuid}"),
+                None => self.device.path(),
+            },
+        }
     }
 
-    fn mount(&self) -> Option<&str> {
-        self.wanted.mount.as_deref()
+    /// Whether it is mounted there, itself or by a subvolume.
+    pub fn is_at(&self, path: &str) -> bool {
+        self.wanted.mounts().any(|mount| mount.path == path)
+    }
+
+    /// The subvolume that is mounted there.
+    pub fn subvolume_at(&self, path: &str) -> Option<&str> {
+        self.wanted.mounts().find(|mount| mount.path == path)?.subvolume
     }
 
     /// For fstab: the NII's options, or what is usual.
-    fn options(&self) -> Vec<String> {
+    fn options(&self, mount: Option<MountAt<'_>>) -> Vec<String> {
         let default = match self.wanted.format {
             Format::Swap => "sw",
             // FAT has no owners: nobody but root has business on the ESP.
             Format::Vfat => "umask=0077",
             Format::Ext4 | Format::Xfs | Format::Btrfs | Format::Tmpfs => "defaults",
         };
-        let own = &self.wanted.mount_options;
-        if own.is_empty() { vec![default.to_owned()] } else { own.clone() }
+        let own = mount.map_or(&self.wanted.mount_options[..], |mount| mount.options);
+        let mut options = if own.is_empty() { vec![default.to_owned()] } else { own.to_vec() };
+        options.extend(subvolume(mount));
+        options
     }
 
     /// Those of the options that the kernel knows, without `ro`: the install itself writes.
-    fn mount_options(&self) -> Vec<String> {
-        let userspace =
-            ["defaults", "auto", "noauto", "nofail", "user", "users", "nouser", "owner", "group", "_netdev"];
-        let mut options = self.options();
+    fn mount_options(&self, mount: MountAt<'_>) -> Vec<String> {
+        let mut options = self.options(Some(mount));
         options
-            .retain(|o| o != "ro" && !o.to_lowercase().starts_with("x-") && !userspace.contains(&o.as_str()));
+            .retain(|o| o != "ro" && !o.to_lowercase().starts_with("x-") && !USERSPACE.contains(&o.as_str()));
         options
     }
 }
 
-/// Puts the NII's file systems on the planned partitions, parents of mount points first. What lies on a disk that was
-/// not found is left out: that has a finding already.
-pub(crate) fn place<'a>(inputs: &Inputs<'a>, disks: &[Planned<'a>]) -> Vec<Placed<'a>> {
-    let storage = &inputs.nii.storage;
+fn subvolume(mount: Option<MountAt<'_>>) -> Option<String> {
+    Some(format!("subvol={}", mount?.subvolume?))
+}
+
+/// Puts the NII's file systems on their devices, parents of mount points first. What lies on a disk that was not found is
+/// left out: that has a finding already.
+pub(crate) fn place<'a>(inputs: &Inputs<'a>, stack: &Stack<'a>) -> Vec<Placed<'a>> {
+    let sizes = Sizes { storage: stack.storage, disks: stack.disks };
     let one = |(index, wanted): (usize, &'a Filesystem)| {
-        let (partition, bytes) = disks.iter().find_map(|disk| disk.partition(&wanted.device))?;
-        let (_, entry) = storage.partition(&wanted.device)?;
-        let uuid = ids::of(inputs.arming, Kind::Filesystem, &wanted.device);
-        let disk = inputs.facts.disks.iter().find(|disk| disk.path == partition.disk)?;
-        let found = disk.contents.iter().find(|content| content.partition == Some(partition.number));
-        Some(Placed { wanted, index, partition, kind: entry.kind, bytes, uuid, found })
+        let device = stack.device(&wanted.device)?;
+        let (_, partition) = stack.below(&wanted.device).into_iter().next()?;
+        let made = || ids::of(inputs.arming, Kind::Filesystem, &wanted.device);
+        let found = match device {
+            BlockDevice::Partition(_) => stack.found(&wanted.device),
+            _ => None,
+        };
+        Some(Placed {
+            wanted,
+            index,
+            device,
+            kind: partition.kind,
+            bytes: sizes.bytes(&wanted.device),
+            uuid: wanted.uuid.unwrap_or_else(made),
+            found,
+        })
     };
-    let mut placed: Vec<Placed<'_>> = storage.filesystems.iter().enumerate().filter_map(one).collect();
-    placed.sort_by_key(|placed| {
-        placed.wanted.mount.as_deref().map_or((usize::MAX, ""), |path| (depth(path), path))
-    });
+    let mut placed: Vec<Placed<'_>> = stack.storage.filesystems.iter().enumerate().filter_map(one).collect();
+    let first =
+        |placed: &Placed<'a>| placed.wanted.mounts().map(|mount| (depth(mount.path), mount.path)).min();
+    placed.sort_by_key(|placed| first(placed).unwrap_or((usize::MAX, "")));
     placed
+}
+
+/// Every place where one of them is mounted, parents first.
+fn mounts<'a, 'b>(placed: impl Iterator<Item = &'a Placed<'b>>) -> Vec<(&'a Placed<'b>, MountAt<'a>)>
+where
+    'b: 'a,
+{
+    let mut mounts: Vec<_> =
+        placed.flat_map(|placed| placed.wanted.mounts().map(move |mount| (placed, mount))).collect();
+    mounts.sort_by_key(|(_, mount)| (depth(mount.path), mount.path));
+    mounts
 }
 
 /// `/` is 0, `/boot` 1, `/boot/efi` 2.
@@ -87,7 +132,7 @@ fn depth(path: &str) -> usize {
 
 /// The ops that make them and mount them. What is kept is not touched, and not mounted either: not even the times of its
 /// superblock change.
-pub(crate) fn ops(inputs: &Inputs<'_>, placed: &[Placed<'_>]) -> Vec<Op> {
+pub(crate) fn ops(inputs: &Inputs<'_>, stack: &Stack<'_>, placed: &[Placed<'_>]) -> Vec<Op> {
     let made = || placed.iter().filter(|placed| !placed.wanted.preserve);
     let mkfs = made().map(|placed| {
         let wanted = placed.wanted;
@@ -96,57 +141,85 @@ pub(crate) fn ops(inputs: &Inputs<'_>, placed: &[Placed<'_>]) -> Vec<Op> {
             .map(String::as_str);
         let mut options = mkfs::options(wanted.format, &inputs.manifest.os, version);
         options.extend(wanted.mkfs_options.iter().cloned());
-        let what = wanted.mount.as_deref().unwrap_or(wanted.format.name());
+        let what = wanted.mounts().next().map_or(wanted.format.name(), |mount| mount.path);
         let act = Act::Mkfs {
-            device: placed.partition.clone().into(),
+            device: placed.device.clone(),
             format: wanted.format,
             uuid: placed.uuid,
             label: wanted.label.clone(),
             options,
         };
-        Op::new(act, format!("partition `{}` is to hold {what}", wanted.device))
+        Op::new(act, format!("{} is to hold {what}", said(stack, &wanted.device)))
     });
-    let mounts = made().filter_map(|placed| {
-        let path = placed.mount()?.to_owned();
-        let reason = format!("{path} of the new system is partition `{}`", placed.wanted.device);
-        let (device, format) = (placed.partition.clone().into(), placed.wanted.format);
+    let subvolumes = made().filter(|placed| !placed.wanted.subvolumes.is_empty()).map(|placed| {
+        let names = placed.wanted.subvolumes.iter().map(|subvolume| subvolume.name.clone()).collect();
+        let act = Act::MakeSubvolumes { device: placed.device.clone(), names };
+        Op::new(act, "they are subvolumes of the NII")
+    });
+    let mounts = mounts(made()).into_iter().map(|(placed, mount)| {
+        let reason = format!("{} of the new system is {}", mount.path, said(stack, &placed.wanted.device));
         // Only a switch into the root keeps these mounts; options such as `noexec` would but hinder the install.
         let kept = inputs.nii.install.after == After::SwitchRoot;
-        let options = if kept { placed.mount_options() } else { Vec::new() };
-        Some(Op::new(Act::Mount { device, format, path, options }, reason))
+        let options =
+            if kept { placed.mount_options(mount) } else { subvolume(Some(mount)).into_iter().collect() };
+        let (device, format) = (placed.device.clone(), placed.wanted.format);
+        Op::new(Act::Mount { device, format, path: mount.path.to_owned(), options }, reason)
     });
-    mkfs.chain(mounts).collect()
+    mkfs.chain(subvolumes).chain(mounts).collect()
 }
 
-/// The mount points of what is kept, which nothing was mounted on.
-pub(crate) fn mount_points(placed: &[Placed<'_>]) -> Vec<Op> {
-    let kept = placed.iter().filter(|placed| placed.wanted.preserve);
-    let op = |placed: &Placed<'_>| {
-        let path = placed.mount()?.trim_start_matches('/').to_owned();
-        let reason = format!("kept partition `{}` is mounted there", placed.wanted.device);
-        Some(Op::new(Act::Mkdir { path, mode: 0o755 }, reason))
+/// A device for a person.
+fn said(stack: &Stack<'_>, name: &str) -> String {
+    let kind = match stack.storage.device(name) {
+        Some(Device::Raid(_)) => "array",
+        Some(Device::Luks(_)) => "encrypted device",
+        Some(Device::LogicalVolume(_)) => "volume",
+        Some(Device::Partition(..)) | None => "partition",
     };
-    kept.filter_map(op).collect()
+    format!("{kind} `{name}`")
 }
 
-/// fstab(5), by UUID.
-pub(crate) fn fstab(placed: &[Placed<'_>]) -> String {
+/// The mount points of what is kept, and of what is in RAM, which nothing was mounted on.
+pub(crate) fn mount_points(inputs: &Inputs<'_>, placed: &[Placed<'_>]) -> Vec<Op> {
+    let kept = mounts(placed.iter().filter(|placed| placed.wanted.preserve));
+    let kept = kept.into_iter().map(|(placed, mount)| {
+        (mount.path, format!("what is kept on `{}` is mounted there", placed.wanted.device))
+    });
+    let in_ram = in_ram(inputs).filter_map(|filesystem| filesystem.mount.as_deref());
+    let in_ram = in_ram.map(|path| (path, "a tmpfs is mounted there".to_owned()));
+    let op = |(path, reason): (&str, String)| {
+        Op::new(Act::Mkdir { path: path.trim_start_matches('/').to_owned(), mode: 0o755 }, reason)
+    };
+    kept.chain(in_ram).map(op).collect()
+}
+
+fn in_ram<'a>(inputs: &Inputs<'a>) -> impl Iterator<Item = &'a Filesystem> {
+    inputs.nii.storage.filesystems.iter().filter(|filesystem| filesystem.format == Format::Tmpfs)
+}
+
+/// fstab(5).
+pub(crate) fn fstab(inputs: &Inputs<'_>, placed: &[Placed<'_>]) -> String {
     let mut text = "# /etc/fstab: written by camphor from the node's NII.\n".to_owned();
-    for placed in placed {
-        let wanted = placed.wanted;
-        let mount = match (&wanted.mount, wanted.format) {
-            (_, Format::Swap) => "none",
-            (Some(mount), _) => mount.as_str(),
-            (None, _) => continue,
+    let mut line = |source: &str, mount: &str, format: Format, options: &[String]| {
+        // fsck.xfs and fsck.btrfs do nothing; the root goes first.
+        let pass = match (format, mount) {
+            (Format::Ext4 | Format::Vfat, "/") => 1,
+            (Format::Ext4 | Format::Vfat, _) => 2,
+            _ => 0,
         };
-        let options = placed.options().join(",");
-        // fsck.xfs does nothing; the root goes first.
-        let pass = match (wanted.format, mount) {
-            (Format::Swap | Format::Xfs, _) => 0,
-            (_, "/") => 1,
-            _ => 2,
-        };
-        text.push_str(&format!("{} {mount} {} {options} 0 {pass}\n", placed.source(), wanted.format.name()));
+        text.push_str(&format!("{source} {mount} {} {} 0 {pass}\n", format.name(), options.join(",")));
+    };
+    for (placed, mount) in mounts(placed.iter()) {
+        line(&placed.source(), mount.path, placed.wanted.format, &placed.options(Some(mount)));
+    }
+    for placed in placed.iter().filter(|placed| placed.wanted.format == Format::Swap) {
+        line(&placed.source(), "none", Format::Swap, &placed.options(None));
+    }
+    for filesystem in in_ram(inputs) {
+        let usual = ["nosuid".to_owned(), "nodev".to_owned()];
+        let own = &filesystem.mount_options;
+        let options = if own.is_empty() { &usual[..] } else { own };
+        line("tmpfs", filesystem.mount.as_deref().unwrap_or_default(), Format::Tmpfs, options);
     }
     text
 }
@@ -166,13 +239,15 @@ pub(crate) fn check(inputs: &Inputs<'_>, placed: &[Placed<'_>], out: &mut Vec<Fi
 fn is_there(placed: &Placed<'_>, out: &mut Vec<Finding>) {
     let Filesystem { device, format, .. } = placed.wanted;
     let found = match placed.found {
+        // What lies on arrays and volumes is not looked at before they are started.
+        _ if !matches!(placed.device, BlockDevice::Partition(_)) => return,
         Some(content) if content.kind == format.name() && content.uuid.is_some() => return,
         Some(content) => content.kind.as_str(),
         None => "nothing that is known",
     };
     let message = format!(
-        "partition `{device}` of {} is to be kept with its {}, and holds {found}",
-        placed.partition.disk,
+        "partition `{device}` ({}) is to be kept with its {}, and holds {found}",
+        placed.device.path(),
         format.name()
     );
     out.push(Finding::error(format!("storage.filesystems[{}].preserve", placed.index), message));
@@ -186,7 +261,7 @@ fn one(inputs: &Inputs<'_>, placed: &Placed<'_>, out: &mut Vec<Finding>) {
     let Some(tool) = mkfs::tool(format) else { return };
     if !inputs.facts.tools.iter().any(|known| known == tool) {
         let message = format!(
-            "this initrd has no {tool}, which is to make {} on partition `{}`; build the initrd with it",
+            "this initrd has no {tool}, which is to make {} on `{}`; build the initrd with it",
             format.name(),
             placed.wanted.device
         );
@@ -194,7 +269,7 @@ fn one(inputs: &Inputs<'_>, placed: &Placed<'_>, out: &mut Vec<Finding>) {
     }
     if format == Format::Xfs && placed.bytes < XFS_MIN {
         let (label, has) = (&placed.wanted.device, human(placed.bytes));
-        let message = format!("XFS needs at least {}, partition `{label}` has {has}", human(XFS_MIN));
+        let message = format!("XFS needs at least {}, `{label}` has {has}", human(XFS_MIN));
         out.push(Finding::error(path, message));
     } else if format == Format::Xfs && !inputs.facts.tool_versions.contains_key(tool) {
         let message =
@@ -211,12 +286,12 @@ fn image_fits(inputs: &Inputs<'_>, placed: &[Placed<'_>], out: &mut Vec<Finding>
         .iter()
         .filter(|p| {
             !p.wanted.preserve
-                && p.mount().is_some()
-                && [Format::Ext4, Format::Xfs].contains(&p.wanted.format)
+                && p.wanted.mounts().next().is_some()
+                && [Format::Ext4, Format::Xfs, Format::Btrfs].contains(&p.wanted.format)
         })
         .collect();
     let has = unix.iter().map(|placed| placed.bytes).sum::<u64>();
-    let Some(root) = unix.iter().find(|placed| placed.mount() == Some("/")) else { return };
+    let Some(root) = unix.iter().find(|placed| placed.is_at("/")) else { return };
     if has < needs {
         let who = if unix.len() == 1 { "`/` has" } else { "all file systems together have" };
         let message = format!("the image needs {} on disk, {who} {}", human(needs), human(has));

@@ -9,6 +9,8 @@ use uuid::Uuid;
 pub(crate) enum Kind {
     Disk,
     Partition,
+    Array,
+    Luks,
     Filesystem,
     Connection,
     Machine,
@@ -19,6 +21,8 @@ pub(crate) fn of(arming: Uuid, kind: Kind, name: &str) -> Uuid {
     let kind = match kind {
         Kind::Disk => "disk",
         Kind::Partition => "partition",
+        Kind::Array => "array",
+        Kind::Luks => "luks",
         Kind::Filesystem => "filesystem",
         Kind::Connection => "connection",
         Kind::Machine => "machine",

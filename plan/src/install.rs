@@ -12,9 +12,11 @@ use uuid::Uuid;
 use crate::configure::{self, Context};
 use crate::disks::{self, Planned};
 use crate::facts::{Facts, JournalRecord};
-use crate::filesystems::{self, Placed};
-use crate::op::{Act, Op};
+use crate::filesystems;
+use crate::op::{Act, Op, PartitionRef};
 use crate::preflight::{self, RamRoot};
+use crate::stack::room::Sizes;
+use crate::stack::{self, Stack};
 use crate::table::Marks;
 use crate::{bootloader, complete, journal, partition};
 
@@ -71,24 +73,35 @@ pub fn disked(inputs: &Inputs<'_>) -> Result<Plan, Vec<Finding>> {
     let out = &mut findings;
     preflight::common(inputs, out);
     preflight::disked(inputs, out);
-    let root = inputs.nii.storage.mounted_at("/").map(|root| root.device.as_str());
-    let disks = disks::plan(inputs.facts, &inputs.nii.storage, inputs.arming, Marks::of_root(root), out);
-    let placed = filesystems::place(inputs, &disks);
+    let Inputs { facts, nii, arming, .. } = *inputs;
+    let storage = &nii.storage;
+    let below_root =
+        storage.mounted_at("/").map_or_else(Vec::new, |root| stack::below(storage, &root.device));
+    let marks = Marks::of_root(below_root.first().copied());
+    let disks = disks::plan(facts, storage, arming, marks, out);
+    let stack = Stack { storage, disks: &disks, facts, arming };
+    Sizes { storage, disks: &disks }.check(out);
+    stack::check::check(&stack, nii, out);
+    let placed = filesystems::place(inputs, &stack);
     filesystems::check(inputs, &placed, out);
-    bootloader::check(inputs, &disks, &placed, out);
-    let context = Context::new(inputs, &placed, out);
+    bootloader::check(inputs, &stack, &placed, out);
+    let context = Context::new(inputs, stack, &placed, out);
     let configure = configure::ops(&context, out);
-    let Some(root) = context.mounted_at("/") else {
+    let Some(root) = root(&context) else {
         // Validation asks for one: without it, its disk was not found.
         return Err(findings);
     };
+    let mut format = stack::ops::ops(&stack, nii);
+    format.extend(filesystems::ops(inputs, &stack, &placed));
+    let partition = partition(inputs, &disks, &root, out);
+    let commit = commit(&context, &disks, root, &format);
     let stages = vec![
-        Stage { step: "partition", ops: partition(inputs, &disks, root, out) },
-        Stage { step: "format", ops: filesystems::ops(inputs, &placed) },
+        Stage { step: "partition", ops: partition },
+        Stage { step: "format", ops: format },
         Stage { step: "unpack", ops: unpack(inputs) },
         Stage { step: "configure", ops: configure },
-        Stage { step: "bootloader", ops: bootloader::ops(&context, &disks) },
-        Stage { step: "commit", ops: commit(&context, root) },
+        Stage { step: "bootloader", ops: bootloader::ops(&context, &stack) },
+        Stage { step: "commit", ops: commit },
     ];
     finish(stages, findings)
 }
@@ -102,7 +115,7 @@ pub fn diskless(inputs: &Inputs<'_>) -> Result<Plan, Vec<Finding>> {
     let out = &mut findings;
     preflight::common(inputs, out);
     let RamRoot { size, inodes } = preflight::diskless(inputs, out);
-    let context = Context::new(inputs, &[], out);
+    let context = Context::in_ram(inputs, out);
     let tmpfs = Op::new(Act::MountTmpfs { size, inodes }, "the node runs from RAM");
     let stages = vec![
         Stage { step: "format", ops: vec![tmpfs] },
@@ -120,31 +133,45 @@ fn finish(stages: Vec<Stage>, findings: Vec<Finding>) -> Result<Plan, Vec<Findin
     }
 }
 
+/// The partition that says how far the install is, and its type at the end: the root, or the first of those that it is made
+/// of. Where that one is kept, and stays as it is, the journal's record says it: without a type.
+struct Root {
+    partition: PartitionRef,
+    kind: Option<Uuid>,
+}
+
+fn root(context: &Context<'_>) -> Option<Root> {
+    let stack = context.stack.as_ref()?;
+    let device = &context.mounted_at("/")?.wanted.device;
+    let (planned, partition) = stack.below(device).into_iter().next()?;
+    if partition.preserve {
+        let partition = stack.partition(journal::LABEL)?;
+        return Some(Root { partition, kind: None });
+    }
+    let (reference, _) = planned.partition(&partition.label)?;
+    Some(Root { partition: reference, kind: Some(partition.kind.guid()) })
+}
+
+/// The journal's record and its place.
+fn record(inputs: &Inputs<'_>, disks: &[Planned<'_>], root: &Root, committed: bool) -> Option<Act> {
+    let (partition, _) = disks.iter().find_map(|planned| planned.partition(journal::LABEL))?;
+    let record = JournalRecord {
+        version: 1,
+        node: inputs.nii.node.name.clone(),
+        arming: inputs.arming,
+        attempt: inputs.attempt,
+        root: root.partition.guid,
+        image: Some(inputs.nii.image.as_ref()?.manifest),
+        committed,
+    };
+    Some(Act::WriteJournal { partition, record })
+}
+
 /// The tables, then the journal: from here on the root's type says that it is not to be booted.
-fn partition(
-    inputs: &Inputs<'_>,
-    disks: &[Planned<'_>],
-    root: &Placed<'_>,
-    out: &mut Vec<Finding>,
-) -> Vec<Op> {
+fn partition(inputs: &Inputs<'_>, disks: &[Planned<'_>], root: &Root, out: &mut Vec<Finding>) -> Vec<Op> {
     let mut ops = partition::ops(inputs.facts, &inputs.nii.storage, disks, out);
-    let journal = disks.iter().find_map(|planned| {
-        let (partition, _) = planned.partition(journal::LABEL)?;
-        let record = JournalRecord {
-            version: 1,
-            node: inputs.nii.node.name.clone(),
-            arming: inputs.arming,
-            attempt: inputs.attempt,
-            root: root.partition.guid,
-            image: Some(inputs.nii.image.as_ref()?.manifest),
-            committed: false,
-        };
-        Some(Op::new(
-            Act::WriteJournal { partition, record },
-            "the next boot must know whose install this is",
-        ))
-    });
-    ops.extend(journal);
+    let journal = record(inputs, disks, root, false);
+    ops.extend(journal.map(|act| Op::new(act, "the next boot must know whose install this is")));
     ops
 }
 
@@ -158,7 +185,7 @@ fn unpack(inputs: &Inputs<'_>) -> Vec<Op> {
 
 /// Everything is on the disk before the root's type says so. The root stays mounted only for a switch into it: GRUB on
 /// BIOS cannot replay the logs that a mounted file system leaves behind.
-fn commit(context: &Context<'_>, root: &Placed<'_>) -> Vec<Op> {
+fn commit(context: &Context<'_>, disks: &[Planned<'_>], root: Root, made: &[Op]) -> Vec<Op> {
     let after = context.inputs.nii.install.after;
     let mut ops = Vec::new();
     if after == After::Kexec {
@@ -167,8 +194,12 @@ fn commit(context: &Context<'_>, root: &Placed<'_>) -> Vec<Op> {
     ops.push(Op::new(Act::Sync, "what is committed must be on the disk"));
     if after != After::SwitchRoot {
         ops.push(Op::new(Act::Unmount, "boot loaders cannot replay file system logs"));
+        ops.extend(stack::ops::stop(made));
     }
-    let act = Act::SetPartitionType { partition: root.partition.clone(), kind: root.kind.guid() };
-    ops.push(Op::new(act, "the install is whole"));
+    let act = match root.kind {
+        Some(kind) => Some(Act::SetPartitionType { partition: root.partition, kind }),
+        None => record(context.inputs, disks, &root, true),
+    };
+    ops.extend(act.map(|act| Op::new(act, "the install is whole")));
     ops
 }

@@ -6,6 +6,7 @@
 //!   `preflight` (RAM, kernels), `disks` and [`table`] (which disk, where the partitions go), `filesystems` and
 //!   [`mkfs`], `configure` (files of the new root) and `bootloader`.
 //! * `complete`: what the firmware needs and the document has not; every plan begins with it.
+//! * [`stack`]: arrays, encrypted devices and volumes between partitions and file systems.
 //! * [`network`]: the node's own network while it installs.
 //! * [`package`]: the plans of a package install, before and after anaconda's work.
 //! * [`kickstart`]: the kickstart of a package install.
@@ -38,6 +39,7 @@ mod partition;
 mod preflight;
 pub mod profile;
 mod show;
+pub mod stack;
 mod summary;
 pub mod table;
 mod targets;

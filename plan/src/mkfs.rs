@@ -91,7 +91,8 @@ pub fn argv(act: &Act) -> Option<Vec<String>> {
     let (fixed, label_flag): (Vec<String>, _) = match format {
         Format::Ext4 => (vec!["-F".into(), "-q".into(), "-U".into(), uuid.to_string()], "-L"),
         Format::Xfs => (vec!["-f".into(), "-q".into(), "-m".into(), format!("uuid={uuid}")], "-L"),
-        Format::Vfat => (vec!["-i".into(), serial], "-n"),
+        // `-I`: on what is no partition, too.
+        Format::Vfat => (vec!["-I".into(), "-i".into(), serial], "-n"),
         Format::Btrfs => (vec!["-f".into(), "-q".into(), "-U".into(), uuid.to_string()], "-L"),
         Format::Swap | Format::Tmpfs => return None,
     };
@@ -160,7 +161,7 @@ mod tests {
             format!("mkfs.ext4 -F -q -U {uuid} -L root -m 1 /dev/nvme0n1p2")
         );
         assert_eq!(line(Format::Xfs, None, &[]), format!("mkfs.xfs -f -q -m uuid={uuid} /dev/nvme0n1p2"));
-        assert_eq!(line(Format::Vfat, Some("ESP"), &[]), "mkfs.vfat -i 1A2B3C4D -n ESP /dev/nvme0n1p2");
+        assert_eq!(line(Format::Vfat, Some("ESP"), &[]), "mkfs.vfat -I -i 1A2B3C4D -n ESP /dev/nvme0n1p2");
         assert_eq!(argv(&Act::Sync), None);
     }
 }

@@ -69,6 +69,10 @@ impl fmt::Display for Act {
             Self::WriteJournal { partition, record } => {
                 write!(f, "write journal of arming {} to {}", record.arming, partition.path())
             }
+            Self::Stack(act) => act.fmt(f),
+            Self::MakeSubvolumes { device, names } => {
+                write!(f, "make subvolumes {} of {}", names.join(", "), device.path())
+            }
             Self::Mkfs { device, format, uuid, options, .. } => {
                 write!(f, "make {} {uuid} on {}", format.name(), device.path())?;
                 if options.is_empty() { Ok(()) } else { write!(f, " with {}", options.join(" ")) }

@@ -6,7 +6,8 @@ use uuid::Uuid;
 use crate::complete;
 use crate::disks;
 use crate::facts::Facts;
-use crate::package::{marks, partitions_of};
+use crate::package::marks;
+use crate::stack::below;
 use crate::table::Marks;
 
 /// A disk of the machine that the NII selects.
@@ -27,7 +28,7 @@ pub fn targets(facts: &Facts, storage: &Storage, arming: Uuid) -> Vec<Target> {
     let storage = &*complete::complete(facts, storage).storage;
     let ours = storage.mode == StorageMode::Camphor;
     let marks = if ours { marks(storage) } else { Marks::default() };
-    let root = storage.mounted_at("/").map_or_else(Vec::new, |root| partitions_of(storage, &root.device));
+    let root = storage.mounted_at("/").map_or_else(Vec::new, |root| below(storage, &root.device));
     let planned = disks::plan(facts, storage, arming, marks, &mut Vec::new());
     let target = |planned: disks::Planned<'_>| {
         let mut target = Target { disk: planned.disk.path.clone(), ..Target::default() };

@@ -7,7 +7,7 @@ mod support;
 use plan::{Act, Op, Plan};
 use serde_json::json;
 use support::model::is_loader;
-use support::{Case, bios, cases, debian, dump};
+use support::{Case, bios, cases, debian, dump, stacks};
 
 /// What every golden plan of a disked node shows, after a look at its order.
 fn golden(case: &Case) -> String {
@@ -100,4 +100,19 @@ fn no_secret_is_shown() {
     for text in [dump(&plan), serde_json::to_string(&plan).unwrap(), format!("{plan:?}")] {
         assert!(!text.contains("notforlogs"), "{text}");
     }
+}
+
+#[test]
+fn bios_raid_and_lvm() {
+    insta::assert_snapshot!(golden(&stacks::raid_and_lvm()));
+}
+
+#[test]
+fn uefi_mirrored_esp_btrfs_and_luks() {
+    insta::assert_snapshot!(golden(&stacks::btrfs_and_luks()));
+}
+
+#[test]
+fn volumes_anew_beside_kept_ones() {
+    insta::assert_snapshot!(golden(&stacks::kept_group()));
 }

@@ -387,7 +387,7 @@ fn what_is_kept_is_not_touched_and_is_in_fstab() {
 #[test]
 fn what_is_kept_must_be_what_the_nii_says() {
     let path = "storage.filesystems[2].preserve";
-    refused(keeping("ext4").disked(), path, &["`data` of /dev/vda", "kept with its xfs", "holds ext4"]);
+    refused(keeping("ext4").disked(), path, &["`data` (/dev/vda6)", "kept with its xfs", "holds ext4"]);
     let mut nothing = keeping("xfs");
     nothing.facts.disks[0].contents.clear();
     refused(nothing.disked(), path, &["holds nothing that is known"]);

@@ -2,6 +2,7 @@
 //!
 //! * [`facts`], [`disk::survey`], [`nics`]: what there is.
 //! * [`modules`]: kernel modules; [`disk`]: partition tables and the journal; [`mounts`]: mounting and writing out.
+//! * [`stack`]: arrays, encrypted devices, volumes.
 //! * [`root`]: files of the new root; [`shadow`]: its passwords; [`processes`]: its programs and those of the initrd.
 //! * [`clock`]: the system's clock; [`power`]: its end.
 //! * [`salvage`]: what is worth keeping of the systems that were there before.
@@ -23,6 +24,7 @@ pub mod root;
 pub mod salvage;
 pub mod shadow;
 pub mod source;
+pub mod stack;
 pub mod unpack;
 pub mod walk;
 
@@ -106,6 +108,15 @@ impl Linux {
             Act::Erase { disk, how, keep } => erase::erase(Path::new(disk), *how, keep, watch),
             Act::WriteJournal { partition, record } => record::write(partition, record),
             Act::SetPartitionType { partition, kind } => table::set_kind(partition, *kind),
+            Act::Stack(act) => {
+                self.load(stack::modules(act), watch);
+                stack::make(Path::new(SYS), act, watch)
+            }
+            Act::MakeSubvolumes { device, names } => {
+                let node = device::find(Path::new(SYS), device)?;
+                self.prepare("btrfs", watch);
+                stack::make_subvolumes(&node, names, &self.root)
+            }
             Act::Mkfs { device, uuid, label, .. } => {
                 let node = device::find(Path::new(SYS), device)?;
                 match plan::mkfs::argv(act) {
@@ -200,6 +211,12 @@ impl Linux {
             }
         };
         Ok(self.modules.insert(modules))
+    }
+
+    fn load(&mut self, names: &[&str], watch: &mut dyn Watch) {
+        if let Ok(modules) = self.modules() {
+            names.iter().for_each(|name| modules.try_load(name, watch));
+        }
     }
 
     /// Loads what a file system needs; the kernel asks userland for modules, and here nobody would answer.

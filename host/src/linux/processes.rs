@@ -6,7 +6,7 @@
 
 use std::collections::VecDeque;
 use std::fs::{self, File};
-use std::io::{self, PipeReader, Read};
+use std::io::{self, PipeReader, Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
@@ -55,7 +55,15 @@ pub fn find(root: &Path, name: &str) -> anyhow::Result<PathBuf> {
 /// # Errors
 /// When it is missing or fails; with its arguments and its last lines.
 pub fn run(argv: &[String], watch: &mut dyn Watch) -> anyhow::Result<()> {
-    execute(argv, None, watch).with_context(|| format!("running {}", argv.join(" ")))
+    execute(argv, None, &[], watch).with_context(|| format!("running {}", argv.join(" ")))
+}
+
+/// The same for a program that reads `input`, which fits into a pipe (64 KiB).
+///
+/// # Errors
+/// As for [`run`].
+pub fn run_with(argv: &[String], input: &[u8], watch: &mut dyn Watch) -> anyhow::Result<()> {
+    execute(argv, None, input, watch).with_context(|| format!("running {}", argv.join(" ")))
 }
 
 /// Starts this program again with these arguments, in a session of its own and without a terminal; it outlives us. What it
@@ -78,11 +86,11 @@ pub fn detach(arguments: &[&str], held: File) -> anyhow::Result<u32> {
 /// # Errors
 /// As for [`run`].
 pub fn run_in(root: &Path, argv: &[String], watch: &mut dyn Watch) -> anyhow::Result<()> {
-    execute(argv, Some(root), watch)
+    execute(argv, Some(root), &[], watch)
         .with_context(|| format!("running {} in {}", argv.join(" "), root.display()))
 }
 
-fn execute(argv: &[String], root: Option<&Path>, watch: &mut dyn Watch) -> anyhow::Result<()> {
+fn execute(argv: &[String], root: Option<&Path>, input: &[u8], watch: &mut dyn Watch) -> anyhow::Result<()> {
     let (name, arguments) = argv.split_first().context("there is nothing to run")?;
     let program = find(root.unwrap_or(Path::new("/")), name)?;
     let (output, writer) = io::pipe().context("making a pipe")?;
@@ -95,8 +103,10 @@ fn execute(argv: &[String], root: Option<&Path>, watch: &mut dyn Watch) -> anyho
         .env("HOME", "/root")
         .env("TERM", "dumb")
         .env("DEBIAN_FRONTEND", "noninteractive")
+        // Our initrd has no udev to make the nodes of device-mapper, and a new root's programs would wait for it.
+        .env("DM_DISABLE_UDEV", "1")
         .current_dir("/")
-        .stdin(Stdio::null())
+        .stdin(filled(input).context("making a pipe")?)
         .stdout(writer.try_clone().context("making a pipe")?)
         .stderr(writer)
         .process_group(0);
@@ -121,6 +131,16 @@ fn execute(argv: &[String], root: Option<&Path>, watch: &mut dyn Watch) -> anyho
         bail!("it ended with {status}{lines}");
     }
     Ok(())
+}
+
+/// A pipe that holds `input` and then ends.
+fn filled(input: &[u8]) -> io::Result<Stdio> {
+    if input.is_empty() {
+        return Ok(Stdio::null());
+    }
+    let (reader, mut writer) = io::pipe()?;
+    writer.write_all(input)?;
+    Ok(reader.into())
 }
 
 /// Makes the child begin in `root`, and die with us.

@@ -1,7 +1,7 @@
 //! GRUB 2, on BIOS and UEFI. Debian calls its programs `grub-…`, Red Hat `grub2-…`; guards tell them apart.
 
 use super::console::serial;
-use super::{Boot, TIMEOUT, redhat};
+use super::{Boot, TIMEOUT, arguments, redhat};
 use crate::configure::{file, run};
 use crate::ids::filesystem_text;
 use crate::op::{Act, Guard, Op};
@@ -42,7 +42,7 @@ pub(super) fn ops(boot: &Boot<'_>) -> (Vec<Op>, Vec<Op>) {
 
 /// /etc/default/grub is shell; arguments were checked to have no character that means something in double quotes.
 pub(super) fn settings(boot: &Boot<'_>, more: &str) -> String {
-    let args = &boot.context.inputs.nii.boot.kernel_args;
+    let args = &arguments(boot.context);
     let mut text = format!(
         "# Written by camphor from the node's NII.\nGRUB_TIMEOUT={TIMEOUT}\nGRUB_RECORDFAIL_TIMEOUT={TIMEOUT}\n\
          GRUB_CMDLINE_LINUX=\"{}\"\nGRUB_CMDLINE_LINUX_DEFAULT=\"\"\nGRUB_DISABLE_OS_PROBER=true\n",
@@ -93,7 +93,7 @@ fn require(boot: &Boot<'_>) -> Vec<Op> {
 fn by_uuid(boot: &Boot<'_>) -> Option<Op> {
     let root = boot.context.mounted_at("/")?;
     let path = format!("dev/disk/by-uuid/{}", filesystem_text(root.wanted.format, root.uuid));
-    let act = Act::Symlink { path, target: root.partition.path() };
+    let act = Act::Symlink { path, target: root.device.path() };
     Some(Op::new(act, "so that GRUB's menu names the root by UUID"))
 }
 

@@ -13,12 +13,13 @@ use nii::Finding;
 use nii::v1::{Format, Loader, PartitionType};
 
 use crate::configure::initramfs::{BootKernel, kernels};
-use crate::configure::{Context, selinux};
+use crate::configure::{self, Context, selinux};
 use crate::disks::Planned;
 use crate::facts::Firmware;
 use crate::filesystems::Placed;
 use crate::install::Inputs;
 use crate::op::{Act, Op};
+use crate::stack::Stack;
 
 /// The only machine whose loaders are known here.
 const ARCH: &str = "x86_64";
@@ -47,12 +48,15 @@ impl Boot<'_> {
     /// Path of a file of `boot/` as a loader sees it on that file system.
     fn loader_path(&self, path: &str) -> String {
         let own = self.context.mounted_at("/boot").is_some();
-        format!("/{}", if own { path.strip_prefix("boot/").unwrap_or(path) } else { path })
+        let mount = if own { "/boot" } else { "/" };
+        let subvolume = self.boot_filesystem().and_then(|placed| placed.subvolume_at(mount));
+        let above = subvolume.map(|name| format!("/{name}")).unwrap_or_default();
+        format!("{above}/{}", if own { path.strip_prefix("boot/").unwrap_or(path) } else { path })
     }
 }
 
 /// The ops of the step `bootloader`.
-pub(crate) fn ops(context: &Context<'_>, disks: &[Planned<'_>]) -> Vec<Op> {
+pub(crate) fn ops(context: &Context<'_>, stack: &Stack<'_>) -> Vec<Op> {
     let inputs = context.inputs;
     let efi = inputs.facts.firmware == Firmware::Efi;
     let esp = esp(context.placed).filter(|_| efi).and_then(|esp| esp.wanted.mount.as_deref());
@@ -61,7 +65,7 @@ pub(crate) fn ops(context: &Context<'_>, disks: &[Planned<'_>]) -> Vec<Op> {
         kernels: kernels(inputs),
         command_line: command_line(context),
         esp: esp.unwrap_or_default().trim_matches('/').to_owned(),
-        disks: if efi { Vec::new() } else { bios_disks(disks) },
+        disks: if efi { Vec::new() } else { bios_disks(stack.disks) },
     };
     let (mut ops, last) = match inputs.nii.boot.loader {
         Loader::Grub => grub::ops(&boot),
@@ -75,9 +79,19 @@ pub(crate) fn ops(context: &Context<'_>, disks: &[Planned<'_>]) -> Vec<Op> {
 
 /// The arguments that every loader passes to the kernel.
 pub(crate) fn command_line(context: &Context<'_>) -> String {
-    let root = context.mounted_at("/").map(|root| format!("root={}", root.source()));
-    let arguments = context.inputs.nii.boot.kernel_args.iter().map(String::as_str);
-    root.iter().map(String::as_str).chain(["ro"]).chain(arguments).collect::<Vec<_>>().join(" ")
+    let root = context.mounted_at("/");
+    let subvolume = root.and_then(|root| root.subvolume_at("/"));
+    let mut all: Vec<String> = root.map(|root| format!("root={}", root.source())).into_iter().collect();
+    all.push("ro".to_owned());
+    all.extend(subvolume.map(|name| format!("rootflags=subvol={name}")));
+    all.extend(arguments(context));
+    all.join(" ")
+}
+
+/// Those of the NII, and what the initramfs needs to find the root.
+fn arguments(context: &Context<'_>) -> Vec<String> {
+    let own = context.inputs.nii.boot.kernel_args.iter().cloned();
+    own.chain(configure::storage::kernel_arguments(context)).collect()
 }
 
 /// Loads the newest kernel for kexec.
@@ -92,12 +106,7 @@ pub(crate) fn load_kernel(context: &Context<'_>) -> Option<Op> {
 }
 
 /// What stands against booting this machine from its disk.
-pub(crate) fn check(
-    inputs: &Inputs<'_>,
-    disks: &[Planned<'_>],
-    placed: &[Placed<'_>],
-    out: &mut Vec<Finding>,
-) {
+pub(crate) fn check(inputs: &Inputs<'_>, stack: &Stack<'_>, placed: &[Placed<'_>], out: &mut Vec<Finding>) {
     let loader = inputs.nii.boot.loader;
     if inputs.facts.arch != ARCH {
         let message = format!("boot loaders are installed on {ARCH} only, and this is {}", inputs.facts.arch);
@@ -113,7 +122,7 @@ pub(crate) fn check(
             let message = "systemd-boot needs UEFI and this machine booted by BIOS; use `grub`, or set the firmware to UEFI";
             out.push(Finding::error("boot.loader", message));
         }
-        (Firmware::Bios, Loader::Grub) => check_bios(disks, placed, out),
+        (Firmware::Bios, Loader::Grub) => check_bios(stack, placed, out),
         (Firmware::Efi, loader) => {
             check_efi(placed, out);
             if loader == Loader::Grub {
@@ -123,14 +132,14 @@ pub(crate) fn check(
     }
 }
 
-fn check_bios(disks: &[Planned<'_>], placed: &[Placed<'_>], out: &mut Vec<Finding>) {
-    let root = placed.iter().find(|placed| placed.wanted.mount.as_deref() == Some("/"));
-    let Some(index) =
-        root.and_then(|root| disks.iter().position(|disk| disk.disk.path == root.partition.disk))
-    else {
+fn check_bios(stack: &Stack<'_>, placed: &[Placed<'_>], out: &mut Vec<Finding>) {
+    let Some(root) = placed.iter().find(|placed| placed.is_at("/")) else { return };
+    let below = stack.below(&root.wanted.device);
+    let first = below.first().map(|(planned, _)| planned.disk.path.as_str());
+    let Some(index) = stack.disks.iter().position(|disk| Some(disk.disk.path.as_str()) == first) else {
         return;
     };
-    if bios_disks(disks).is_empty() {
+    if bios_disks(stack.disks).is_empty() {
         let message = "this machine booted by BIOS, and GRUB needs a place for its core image: add \
                        `{\"label\": \"bios\", \"type\": \"bios-boot\", \"size_mib\": 1}`";
         out.push(Finding::error(format!("storage.disks[{index}].partitions"), message));

@@ -4,7 +4,7 @@
 
 use nii::v1::Rebuild;
 
-use super::{Context, run};
+use super::{Context, run, storage};
 use crate::install::Inputs;
 use crate::op::{Guard, Op};
 use crate::os::{is_debian, is_redhat, version_key};
@@ -65,6 +65,9 @@ pub(super) fn ops(context: &Context<'_>) -> Vec<Op> {
     let tools = Guard::has(UPDATE_INITRAMFS);
     let update = ["update-initramfs", "-u", "-k", "all"];
     ops.push(match rebuild {
+        Rebuild::Auto if storage::is_stacked(context) => {
+            run(&update, "the image's initramfs does not know the node's arrays and volumes").when(tools)
+        }
         Rebuild::Auto => run(&update, "the image's driver policy made its initramfs for its birthplace only")
             .when(tools.and("etc/initramfs-tools/conf.d/driver-policy")),
         _ => run(&update, "the NII wants the initramfs made again").when(tools),

@@ -8,15 +8,17 @@ pub(crate) mod identity;
 pub(crate) mod initramfs;
 mod network;
 pub(crate) mod selinux;
+pub(crate) mod storage;
 
 use nii::Finding;
 use nii::v1::After;
 
-use crate::filesystems::{Placed, fstab, mount_points};
+use crate::filesystems::Placed;
 use crate::ids::{self, Kind};
 use crate::install::Inputs;
 use crate::network::{Found, find};
 use crate::op::{Act, Content, Op};
+use crate::stack::Stack;
 
 /// The programs that the hand-off tries as the root's init; it has the same list.
 const INITS: &[&str] =
@@ -27,13 +29,26 @@ pub(crate) struct Context<'a> {
     pub inputs: &'a Inputs<'a>,
     /// The file systems; none for a root in RAM.
     pub placed: &'a [Placed<'a>],
+    /// What they are on; none for a root in RAM.
+    pub stack: Option<Stack<'a>>,
     /// The interfaces of the NII.
     pub nics: Vec<Found<'a>>,
 }
 
 impl<'a> Context<'a> {
-    pub fn new(inputs: &'a Inputs<'a>, placed: &'a [Placed<'a>], out: &mut Vec<Finding>) -> Self {
-        Self { inputs, placed, nics: find(inputs.facts, inputs.nii, out) }
+    /// Of a node with disks.
+    pub fn new(
+        inputs: &'a Inputs<'a>,
+        stack: Stack<'a>,
+        placed: &'a [Placed<'a>],
+        out: &mut Vec<Finding>,
+    ) -> Self {
+        Self { placed, stack: Some(stack), ..Self::in_ram(inputs, out) }
+    }
+
+    /// Of a node whose root is in RAM.
+    pub fn in_ram(inputs: &'a Inputs<'a>, out: &mut Vec<Finding>) -> Self {
+        Self { inputs, placed: &[], stack: None, nics: find(inputs.facts, inputs.nii, out) }
     }
 
     /// The machine's id, machine-id(5).
@@ -42,11 +57,11 @@ impl<'a> Context<'a> {
     }
 
     pub fn is_disked(&self) -> bool {
-        !self.placed.is_empty()
+        self.stack.is_some()
     }
 
     pub fn mounted_at(&self, path: &str) -> Option<&Placed<'a>> {
-        self.placed.iter().find(|placed| placed.wanted.mount.as_deref() == Some(path))
+        self.placed.iter().find(|placed| placed.is_at(path))
     }
 }
 
@@ -80,8 +95,7 @@ pub(crate) fn ops(context: &Context<'_>, out: &mut Vec<Finding>) -> Vec<Op> {
     let mut ops: Vec<Op> = init(context).into_iter().collect();
     ops.push(Op::new(Act::MountKernelFs, "programs of the image need /dev, /proc and /sys"));
     ops.extend(identity::ops(context));
-    ops.push(file("etc/fstab", fstab(context.placed), "the node's own file systems, by UUID"));
-    ops.extend(mount_points(context.placed));
+    ops.extend(storage::ops(context));
     ops.extend(network::ops(context));
     ops.extend(accounts::ops(context.inputs.nii, out));
     if context.is_disked() {

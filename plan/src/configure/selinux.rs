@@ -15,7 +15,8 @@ pub(crate) fn ops(context: &Context<'_>) -> Vec<Op> {
     let contexts = format!("/{CONTEXTS}");
     let mut argv = vec!["setfiles", "-F", &contexts, "/"];
     let unix = context.placed.iter().filter(|placed| placed.wanted.format != Format::Vfat);
-    argv.extend(unix.filter_map(|placed| placed.wanted.mount.as_deref()).filter(|mount| *mount != "/"));
+    let mounts = unix.flat_map(|placed| placed.wanted.mounts()).map(|mount| mount.path);
+    argv.extend(mounts.filter(|path| *path != "/"));
     let label = run(&argv, "files that were written need the policy's labels");
     let mut ops = vec![label.when(Guard::has(CONTEXTS).and("sbin/setfiles"))];
     if context.is_disked() {

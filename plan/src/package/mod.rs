@@ -16,6 +16,7 @@ use crate::disks::{self, Planned};
 use crate::facts::{Facts, JournalRecord};
 use crate::install::{Plan, Stage};
 use crate::op::{Act, Op};
+use crate::stack::below;
 use crate::table::Marks;
 use crate::{journal, partition, wipe};
 
@@ -100,7 +101,7 @@ fn machine(inputs: &Inputs<'_>, out: &mut Vec<Finding>) {
 /// Whoever keeps an array, a group, a volume or a file system keeps every partition below it.
 fn kept(storage: &Storage, out: &mut Vec<Finding>) {
     let mut check = |path: String, what: &str, device: &str| {
-        for label in partitions_of(storage, device) {
+        for label in below(storage, device) {
             if storage.partition(label).is_some_and(|(_, partition)| !partition.preserve) {
                 let message = format!(
                     "{what} is to be kept, but partition `{label}` below it is not; set its `preserve`"
@@ -123,22 +124,6 @@ fn kept(storage: &Storage, out: &mut Vec<Finding>) {
     }
 }
 
-/// Labels of the partitions that a device is made of, at any depth.
-pub(crate) fn partitions_of<'a>(storage: &'a Storage, device: &str) -> Vec<&'a str> {
-    match storage.device(device) {
-        Some(Device::Partition(_, partition)) => vec![&partition.label],
-        Some(Device::Raid(raid)) => raid.devices.iter().map(String::as_str).collect(),
-        Some(Device::LogicalVolume(volume)) => {
-            let group = storage.volume_groups.iter().find(|group| group.name == volume.group);
-            let devices = group.map_or(&[][..], |group| &group.devices);
-            // A group's devices are partitions and arrays: there is no way back to a volume.
-            devices.iter().flat_map(|device| partitions_of(storage, device)).collect()
-        }
-        Some(Device::Luks(luks)) => partitions_of(storage, &luks.device),
-        None => Vec::new(),
-    }
-}
-
 /// The journal goes to the disk that the root begins on. A root that is a partition is marked, too.
 pub(crate) fn marks(storage: &Storage) -> Marks<'_> {
     let Some(root) = storage.mounted_at("/").map(|root| root.device.as_str()) else {
@@ -148,7 +133,7 @@ pub(crate) fn marks(storage: &Storage) -> Marks<'_> {
         Some(Device::Partition(_, partition)) => Some(partition.label.as_str()),
         _ => None,
     };
-    Marks { journal: partitions_of(storage, root).first().copied(), in_progress }
+    Marks { journal: below(storage, root).first().copied(), in_progress }
 }
 
 /// The tables, then the journal.

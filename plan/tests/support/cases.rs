@@ -5,7 +5,7 @@ use plan::facts::{Content, Table, TableEntry};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{Case, GIB, MAC, bios, disk, diskless, efi, rocky};
+use super::{Case, GIB, MAC, bios, disk, diskless, efi, rocky, stacks};
 
 /// Every case with disks, by its name; and one in which something is kept.
 pub fn disked() -> Vec<(&'static str, Case)> {
@@ -17,6 +17,9 @@ pub fn disked() -> Vec<(&'static str, Case)> {
         ("bios_4kn_switch_root", bios_4kn_switch_root()),
         ("several_disks_with_pick", several_disks_with_pick()),
         ("kept_home", kept_home()),
+        ("bios_raid_and_lvm", stacks::raid_and_lvm()),
+        ("uefi_mirrored_esp_btrfs_and_luks", stacks::btrfs_and_luks()),
+        ("volumes_anew_beside_kept_ones", stacks::kept_group()),
     ]
 }
 

@@ -5,6 +5,7 @@
 
 pub mod cases;
 pub mod model;
+pub mod stacks;
 
 use nii::digest::Digest;
 use nii::manifest::{Kernel, Manifest, Os, Payload};

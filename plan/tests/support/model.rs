@@ -9,7 +9,7 @@
 use std::collections::BTreeMap;
 
 use plan::facts::{Content, Disk, Facts, Table};
-use plan::op::{Act, PartitionRef};
+use plan::op::{Act, BlockDevice, Holder, PartitionRef, StackAct, VolumeKind, VolumeRef};
 use plan::{Op, journal};
 use uuid::Uuid;
 
@@ -40,12 +40,23 @@ struct FileSystem {
     synced: usize,
 }
 
+/// An array, an encrypted device, a group or a volume.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Stacked {
+    made: String,
+    /// Paths of devices, or the name of the group.
+    on: Vec<String>,
+    runs: bool,
+}
+
 /// A machine.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Model {
     facts: Facts,
     /// By the path of the device.
     filesystems: BTreeMap<String, FileSystem>,
+    /// By the path of the device; groups by name.
+    stacked: BTreeMap<String, Stacked>,
     /// Paths of devices, by mount point.
     mounts: BTreeMap<String, String>,
 }
@@ -65,7 +76,7 @@ impl Model {
                 filesystems.insert(reference(&disk.path, entry.number, entry.guid).path(), found);
             }
         }
-        Self { facts, filesystems, mounts: BTreeMap::new() }
+        Self { facts, filesystems, stacked: BTreeMap::new(), mounts: BTreeMap::new() }
     }
 
     /// What the next boot finds.
@@ -98,7 +109,11 @@ impl Model {
         let is_whole = |disk: &Disk| {
             let root = disk.journal.as_ref().map(|record| record.root);
             let entries = disk.table.iter().flat_map(|table| &table.partitions);
-            entries.clone().any(|entry| Some(entry.guid) == root && entry.kind != journal::IN_PROGRESS)
+            let by_record = disk.journal.as_ref().is_some_and(|record| record.committed);
+            entries.clone().filter(|entry| Some(entry.guid) == root).any(|entry| match entry.kind {
+                journal::PARTITION => by_record,
+                kind => kind != journal::IN_PROGRESS,
+            })
         };
         self.facts.disks.iter().any(is_whole)
     }
@@ -108,6 +123,7 @@ impl Model {
     #[must_use]
     pub fn after_cut(mut self, unsynced: Unsynced) -> Self {
         self.mounts.clear();
+        self.stacked.values_mut().for_each(|device| device.runs = false);
         for made in self.filesystems.values_mut() {
             match unsynced {
                 Unsynced::Kept => made.synced = made.written.len(),
@@ -134,6 +150,7 @@ impl Model {
             Act::SetPartitionType { partition, kind } => *self.entry(partition) = *kind,
             Act::Mkfs { device, format, uuid, .. } => {
                 assert!(!self.mounts.values().any(|mounted| *mounted == device.path()), "mounted: {op}");
+                self.assert_runs(device, op);
                 let (made, kind) = (op.to_string(), format.name().into());
                 let uuid = plan::filesystem_text(*format, *uuid);
                 let made = FileSystem { made, kind, uuid, written: vec![], synced: 0 };
@@ -144,6 +161,13 @@ impl Model {
                 assert_eq!(self.filesystems[&device.path()].kind, format.name(), "{op}");
                 self.mounts.insert(path.clone(), device.path());
             }
+            Act::Stack(act) => self.stack(act, op),
+            Act::MakeSubvolumes { device, .. } => {
+                let made = self.filesystems.get_mut(&device.path()).expect("there is a file system");
+                made.written.push(op.to_string());
+            }
+            Act::Release { holder: Holder::Array { node } } => self.stop(node),
+            Act::Release { holder: Holder::Mapped { name, .. } } => self.stop(&format!("/dev/mapper/{name}")),
             Act::Sync => self.sync(),
             Act::Unmount => {
                 self.sync();
@@ -192,7 +216,81 @@ impl Model {
             let node = reference(path, entry.number, entry.guid).path();
             assert!(!self.mounts.values().any(|mounted| *mounted == node), "{node} is mounted");
             self.filesystems.remove(&node);
+            self.remove_above(&node);
         }
+    }
+
+    /// Whatever lies on a device goes with it.
+    fn remove_above(&mut self, below: &str) {
+        let above = |(path, device): (&String, &Stacked)| {
+            device.on.iter().any(|on| on == below).then(|| (path.clone(), device.runs))
+        };
+        for (path, runs) in self.stacked.iter().filter_map(above).collect::<Vec<_>>() {
+            assert!(!runs, "{path} runs on {below}");
+            self.stacked.remove(&path);
+            self.filesystems.remove(&path);
+            self.remove_above(&path);
+        }
+    }
+
+    fn stack(&mut self, act: &StackAct, op: &Op) {
+        let paths = |devices: &[BlockDevice]| devices.iter().map(BlockDevice::path).collect::<Vec<_>>();
+        let members = |devices: &[PartitionRef]| devices.iter().map(PartitionRef::path).collect();
+        match act {
+            StackAct::MakeArray { array, devices, .. } | StackAct::StartArray { array, devices } => {
+                self.start(array.node.clone(), members(devices), op);
+            }
+            // It is there when it is open.
+            StackAct::MakeLuks { device, .. } => self.assert_runs(device, op),
+            StackAct::OpenLuks { crypt, device, .. } => {
+                self.assert_runs(device, op);
+                self.start(format!("/dev/mapper/{}", crypt.crypt), vec![device.path()], op);
+            }
+            StackAct::MakeGroup { group, devices, .. } | StackAct::StartGroup { group, devices } => {
+                devices.iter().for_each(|device| self.assert_runs(device, op));
+                self.start(group.clone(), paths(devices), op);
+            }
+            StackAct::MakeVolume { volume, .. } => {
+                let on = match act {
+                    StackAct::MakeVolume { kind: VolumeKind::Thin(pool), .. } => {
+                        BlockDevice::Volume(VolumeRef { volume: pool.clone(), ..volume.clone() }).path()
+                    }
+                    _ => volume.group.clone(),
+                };
+                assert!(self.stacked.get(&on).is_some_and(|below| below.runs), "no {on}: {op}");
+                self.start(BlockDevice::Volume(volume.clone()).path(), vec![on], op);
+            }
+            StackAct::RemoveVolume { volume, .. } => {
+                let path = BlockDevice::Volume(volume.clone()).path();
+                self.stacked.remove(&path);
+                self.filesystems.remove(&path);
+            }
+            StackAct::StopGroup { group, .. } => self.stop(group),
+        }
+    }
+
+    fn start(&mut self, path: String, on: Vec<String>, op: &Op) {
+        self.stacked.insert(path, Stacked { made: op.to_string(), on, runs: true });
+    }
+
+    /// With what is above it, which for volumes is their group's to stop.
+    fn stop(&mut self, path: &str) {
+        assert!(!self.mounts.values().any(|mounted| mounted == path), "{path} is mounted");
+        let Some(device) = self.stacked.get_mut(path) else { return };
+        device.runs = false;
+        let above = |(name, device): (&String, &Stacked)| {
+            (device.runs && device.on.iter().any(|on| on == path)).then(|| name.clone())
+        };
+        for name in self.stacked.iter().filter_map(above).collect::<Vec<_>>() {
+            assert!(!path.starts_with("/dev/md"), "{name} runs on {path}");
+            self.stop(&name);
+        }
+    }
+
+    fn assert_runs(&self, device: &BlockDevice, op: &Op) {
+        let is_partition = matches!(device, BlockDevice::Partition(_));
+        let runs = self.stacked.get(&device.path()).is_some_and(|stacked| stacked.runs);
+        assert!(is_partition || runs, "{} does not run: {op}", device.path());
     }
 
     /// Into the file system that the path is on.

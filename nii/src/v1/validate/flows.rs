@@ -90,22 +90,6 @@ fn image(nii: &Nii, out: Out<'_>) {
             "must be `camphor`: there is no anaconda in an install from an image",
         ));
     }
-    for (field, used) in [
-        ("raid", !storage.raid.is_empty()),
-        ("volume_groups", !storage.volume_groups.is_empty()),
-        ("logical_volumes", !storage.logical_volumes.is_empty()),
-    ] {
-        if used {
-            out.push(Finding::error(format!("storage.{field}"), LATER));
-        }
-    }
-    for (i, disk) in storage.disks.iter().enumerate() {
-        for (j, partition) in disk.partitions.iter().enumerate() {
-            if matches!(partition.kind, PartitionType::Raid | PartitionType::Lvm) {
-                out.push(Finding::error(format!("storage.disks[{i}].partitions[{j}].type"), LATER));
-            }
-        }
-    }
     if nii.install.kind == InstallType::Disked {
         kept_beside_an_image(nii, out);
     }

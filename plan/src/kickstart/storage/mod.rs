@@ -2,12 +2,11 @@
 //!
 //! [`camphor`] names the partitions that camphor made or kept, [`anaconda`] has them made. Arrays and volumes are
 //! anaconda's in both, since the stock initrd need not have their tools: [`volumes`]. What anaconda would refuse an
-//! hour later is looked for in [`check`] and [`room`].
+//! hour later is looked for in [`check`] and [`Sizes`].
 
 mod anaconda;
 mod camphor;
 mod check;
-mod room;
 mod volumes;
 
 use nii::Finding;
@@ -19,6 +18,7 @@ use super::words::{Line, lines};
 use crate::disks::{self, Planned};
 use crate::facts::{Facts, Firmware};
 use crate::package;
+use crate::stack::room::Sizes;
 use crate::table::Marks;
 
 /// The storage commands, and what the boot loader must know.
@@ -60,7 +60,7 @@ pub(super) fn render(
     }
     let site = Site { storage, firmware: facts.firmware, disks: &disks, words };
     let boot_disk = check::check(&site, out);
-    room::check(&site, out);
+    Sizes { storage, disks: &disks }.check(out);
     let partitions = if ours { camphor::lines(&site) } else { anaconda::lines(&site, out) };
     let volumes = volumes::lines(&site, out);
     Rendered {

@@ -3,9 +3,9 @@
 use nii::Finding;
 use nii::v1::{LogicalVolume, Raid, RaidLevel, Storage, VolumeGroup};
 
-use super::room::{EXTENT_MIB, extent_mib};
 use super::{Replaced, Site, format_at, is_in_use, made, mounted, place};
 use crate::kickstart::words::Line;
+use crate::stack::room::{EXTENT_MIB, extent_mib};
 
 pub(super) fn lines(site: &Site<'_>, out: &mut Vec<Finding>) -> Vec<Line> {
     let storage = site.storage;

@@ -1,0 +1,136 @@
+//! Arrays, encrypted devices, volumes and subvolumes: the programs that make them, and what these need of the kernel.
+//!
+//! Each op looks first whether its device is there already, and then does nothing.
+
+use std::fs::{self, File};
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, ensure};
+use plan::op::{BlockDevice, StackAct, VolumeKind};
+use plan::stack::tools;
+use rustix::io::Errno;
+use rustix::ioctl::{Setter, ioctl, opcode};
+use rustix::mount::UnmountFlags;
+
+use super::disk::device;
+use super::mounts::{self, Mount};
+use super::processes;
+use crate::machine::Watch;
+
+/// The longest name of a subvolume: `BTRFS_VOL_NAME_MAX` of linux/btrfs.h.
+const SUBVOLUME_MAX: usize = 255;
+/// `BTRFS_IOC_SUBVOL_CREATE` of linux/btrfs.h.
+const SUBVOLUME_CREATE: rustix::ioctl::Opcode = opcode::write::<VolumeArguments>(0x94, 14);
+
+/// `struct btrfs_ioctl_vol_args` of linux/btrfs.h.
+#[repr(C)]
+struct VolumeArguments {
+    descriptor: i64,
+    name: [u8; 4088],
+}
+
+/// The kernel modules that an act needs; a kernel that has them built in is fine.
+pub fn modules(act: &StackAct) -> &'static [&'static str] {
+    use nii::v1::RaidLevel;
+    match act {
+        StackAct::MakeArray { level: RaidLevel::Raid0, .. } => &["raid0"],
+        StackAct::MakeArray { level: RaidLevel::Raid1, .. } => &["raid1"],
+        StackAct::MakeArray { level: RaidLevel::Raid5 | RaidLevel::Raid6, .. } => &["raid456"],
+        StackAct::MakeArray { level: RaidLevel::Raid10, .. } => &["raid10"],
+        StackAct::StartArray { .. } => &["raid0", "raid1", "raid10", "raid456"],
+        // The kernel asks for ciphers by name, and nobody would answer.
+        StackAct::MakeLuks { .. } | StackAct::OpenLuks { .. } => {
+            &["dm_mod", "dm_crypt", "aes", "aesni_intel", "xts", "ecb", "sha256", "algif_skcipher"]
+        }
+        StackAct::MakeVolume { kind: VolumeKind::ThinPool | VolumeKind::Thin(_), .. } => {
+            &["dm_mod", "dm_thin_pool"]
+        }
+        StackAct::MakeGroup { .. } | StackAct::StartGroup { .. } | StackAct::MakeVolume { .. } => &["dm_mod"],
+        _ => &[],
+    }
+}
+
+/// Carries it out.
+///
+/// # Errors
+/// When a program is missing or fails.
+pub fn make(sys: &Path, act: &StackAct, watch: &mut dyn Watch) -> anyhow::Result<()> {
+    if is_there(sys, act) {
+        watch.log("it is there already");
+        return Ok(());
+    }
+    for command in tools::commands(act) {
+        match command.input {
+            Some(secret) => processes::run_with(&command.argv, secret.expose().as_bytes(), watch)?,
+            None => processes::run(&command.argv, watch)?,
+        }
+    }
+    Ok(())
+}
+
+/// Whether an earlier go at it made the device, and it runs.
+fn is_there(sys: &Path, act: &StackAct) -> bool {
+    let found = match act {
+        StackAct::MakeArray { array, .. } | StackAct::StartArray { array, .. } => {
+            BlockDevice::Array(array.clone())
+        }
+        StackAct::MakeLuks { crypt, .. } | StackAct::OpenLuks { crypt, .. } => {
+            BlockDevice::Crypt(crypt.clone())
+        }
+        StackAct::MakeVolume { volume, .. } => BlockDevice::Volume(volume.clone()),
+        StackAct::MakeGroup { group, devices, .. } => return is_group(group, devices),
+        StackAct::StopGroup { group, devices } => return !is_group(group, devices),
+        _ => return false,
+    };
+    device::find(sys, &found).is_ok()
+}
+
+fn is_group(group: &str, devices: &[BlockDevice]) -> bool {
+    processes::run(&tools::is_group(group, devices), &mut Silent).is_ok()
+}
+
+/// For questions whose answer may be no.
+struct Silent;
+
+impl Watch for Silent {
+    fn progress(&mut self, _done: u64, _total: u64) {}
+    fn log(&mut self, _line: &str) {}
+}
+
+/// Makes subvolumes at the top of the btrfs on `node`, which is mounted beside `root` for it.
+///
+/// # Errors
+/// When it cannot be mounted, or a name is none.
+pub fn make_subvolumes(node: &Path, names: &[String], root: &Path) -> anyhow::Result<()> {
+    let top = PathBuf::from(format!("{}.top", root.display()));
+    fs::create_dir_all(&top).with_context(|| format!("making {}", top.display()))?;
+    let directory: OwnedFd = File::open(&top).with_context(|| format!("opening {}", top.display()))?.into();
+    let source = node.display().to_string();
+    mounts::mount(&Mount { source: &source, format: "btrfs", options: &[] }, &directory, &top)?;
+    drop(directory);
+    let made = make_below(&top, names);
+    rustix::mount::unmount(&top, UnmountFlags::NOFOLLOW)
+        .with_context(|| format!("unmounting {}", top.display()))?;
+    made
+}
+
+fn make_below(top: &Path, names: &[String]) -> anyhow::Result<()> {
+    let directory = File::open(top).with_context(|| format!("opening {}", top.display()))?;
+    for name in names {
+        ensure!((1..=SUBVOLUME_MAX).contains(&name.len()), "`{name}` is too long for a subvolume");
+        match create(directory.as_fd(), name) {
+            Ok(()) | Err(Errno::EXIST) => {}
+            Err(error) => return Err(error).with_context(|| format!("making the subvolume {name}")),
+        }
+    }
+    Ok(())
+}
+
+fn create(directory: impl AsFd, name: &str) -> Result<(), Errno> {
+    let mut arguments = VolumeArguments { descriptor: 0, name: [0; 4088] };
+    arguments.name[..name.len()].copy_from_slice(name.as_bytes());
+    // SAFETY: the opcode takes a pointer to a `btrfs_ioctl_vol_args`, which the kernel reads and does not keep; the name ends
+    // with a zero, as it is shorter than its field.
+    unsafe { ioctl(directory, Setter::<SUBVOLUME_CREATE, VolumeArguments>::new(arguments)) }
+}
