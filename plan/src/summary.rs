@@ -14,6 +14,7 @@ use crate::disks::{self, Planned};
 use crate::facts::{Content, Disk, Facts, TableEntry};
 use crate::journal;
 use crate::package::marks;
+use crate::stack::room::Sizes;
 use crate::table::Marks;
 use crate::teardown;
 use crate::units::human;
@@ -61,7 +62,7 @@ pub struct Row {
     pub number: Option<u32>,
     /// Its label or name.
     pub label: String,
-    /// Its bytes; `None` where only LVM or md will know.
+    /// Its bytes; `None` where only LVM or md know.
     pub bytes: Option<u64>,
     /// What it holds or will hold.
     pub what: String,
@@ -75,6 +76,8 @@ pub fn summary(facts: &Facts, storage: &Storage, arming: Uuid) -> Summary {
     let planned = disks::plan(facts, storage, arming, marks, &mut Vec::new());
     let others = facts.disks.iter().filter(|disk| planned.iter().all(|p| p.disk.path != disk.path));
     let untouched = others.map(disks::describe).collect();
+    let sizes = Sizes { storage, disks: &planned };
+    let (stacked_kept, stacked) = (stacked::rows(&sizes, true), stacked::rows(&sizes, false));
     let disks = planned.iter().map(|planned| one(planned, storage, &added)).collect();
     let released = match storage.mode {
         StorageMode::Camphor => teardown::ops(facts, &planned, &mut Vec::new()),
@@ -82,13 +85,7 @@ pub fn summary(facts: &Facts, storage: &Storage, arming: Uuid) -> Summary {
         StorageMode::Anaconda => Vec::new(),
     };
     let released = released.iter().map(ToString::to_string).collect();
-    Summary {
-        disks,
-        released,
-        stacked_kept: stacked::rows(storage, true),
-        stacked: stacked::rows(storage, false),
-        untouched,
-    }
+    Summary { disks, released, stacked_kept, stacked, untouched }
 }
 
 fn one(planned: &Planned<'_>, storage: &Storage, added: &[String]) -> DiskSummary {

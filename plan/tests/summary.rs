@@ -6,7 +6,7 @@ mod support;
 
 use nii::v1::Storage;
 use plan::facts::{Content, Table, TableEntry};
-use plan::op::PartitionRef;
+use plan::op::{BlockDevice, PartitionRef, StackAct, VolumeRef};
 use plan::{Act, summary};
 use serde_json::{Value, json};
 use support::{ARMING, GIB, bios, disk};
@@ -134,15 +134,36 @@ fn what_is_kept_of_a_stack() {
     assert_eq!(labels(&summary.stacked), ["root", "vg/rest"]);
 }
 
-/// The device that an op writes over, and nothing that only adds to what is there.
-fn written(act: &Act) -> Option<String> {
+/// A device as the summary has it.
+fn named(device: &BlockDevice) -> String {
+    match device {
+        BlockDevice::Partition(partition) => partition.path(),
+        BlockDevice::Array(array) => array.array.clone(),
+        BlockDevice::Volume(volume) => format!("{}/{}", volume.group, volume.volume),
+        BlockDevice::Crypt(crypt) => crypt.crypt.clone(),
+    }
+}
+
+/// The devices that an op writes over or makes, and nothing that only adds to what is there.
+fn written(act: &Act) -> Vec<String> {
+    let volume = |volume: &VolumeRef| named(&BlockDevice::Volume(volume.clone()));
     match act {
-        Act::WriteTable { disk, .. } | Act::Erase { disk, .. } => Some(disk.clone()),
+        Act::WriteTable { disk, .. } | Act::Erase { disk, .. } => vec![disk.clone()],
         Act::WriteJournal { partition, .. } | Act::SetPartitionType { partition, .. } => {
-            Some(partition.path())
+            vec![partition.path()]
         }
-        Act::Mkfs { device, .. } => Some(device.path()),
-        _ => None,
+        Act::Mkfs { device, .. } => vec![named(device)],
+        Act::Stack(act) => match act {
+            StackAct::MakeArray { array, devices, .. } => {
+                devices.iter().map(PartitionRef::path).chain([array.array.clone()]).collect()
+            }
+            StackAct::MakeLuks { crypt, device, .. } => vec![crypt.crypt.clone(), named(device)],
+            StackAct::MakeGroup { devices, .. } => devices.iter().map(named).collect(),
+            StackAct::MakeVolume { volume: made, .. } => vec![volume(made)],
+            StackAct::RemoveVolume { volume: removed, .. } => vec![volume(removed)],
+            _ => Vec::new(),
+        },
+        _ => Vec::new(),
     }
 }
 
@@ -158,9 +179,10 @@ fn every_device_that_is_written_is_in_the_summary() {
             let partition = |number: u32| PartitionRef { disk: path.clone(), number, guid: ARMING }.path();
             numbers.map(partition).chain([path.clone()]).collect::<Vec<_>>()
         });
-        let made: Vec<String> = made.collect();
+        let stacked = summary.stacked.iter().map(|row| row.label.clone());
+        let made: Vec<String> = made.chain(stacked).collect();
         let ops = plan.stages.iter().flat_map(|stage| &stage.ops);
-        let devices: Vec<String> = ops.filter_map(|op| written(&op.act)).collect();
+        let devices: Vec<String> = ops.flat_map(|op| written(&op.act)).collect();
         assert!(devices.len() >= 4, "{name}: {devices:?}");
         for device in devices {
             assert!(made.contains(&device), "{name}: {device} is written and not among {made:?}");

@@ -3,42 +3,42 @@
 use nii::v1::{Filesystem, Format, LogicalVolume, Luks, Raid, Storage};
 
 use super::Row;
-use crate::units::MIB;
+use crate::stack::room::Sizes;
 
-/// Arrays, encrypted devices and volumes that are `kept`, or else those that are made, and what is in RAM.
-pub(super) fn rows(storage: &Storage, kept: bool) -> Vec<Row> {
-    let arrays = storage.raid.iter().filter(|raid| raid.preserve == kept).map(|raid| array(storage, raid));
-    let luks = storage.luks.iter().filter(|luks| luks.preserve == kept).map(|luks| encrypted(storage, luks));
+/// Arrays, encrypted devices and volumes that are `kept`, or else those that are made, and what is in RAM. The sizes of what
+/// is kept are on the disks.
+pub(super) fn rows(sizes: &Sizes<'_>, kept: bool) -> Vec<Row> {
+    let storage = sizes.storage;
+    let row = |label: String, what: String| {
+        let bytes = Some(sizes.bytes(&label)).filter(|bytes| !kept && *bytes > 0);
+        Row { number: None, label, bytes, what }
+    };
+    let arrays = storage.raid.iter().filter(|raid| raid.preserve == kept);
+    let arrays = arrays.map(|raid| row(raid.name.clone(), array(storage, raid)));
+    let luks = storage.luks.iter().filter(|luks| luks.preserve == kept);
+    let luks = luks.map(|luks| row(luks.name.clone(), encrypted(storage, luks)));
     let volumes = storage.logical_volumes.iter().filter(|volume| volume.preserve == kept);
-    let volumes = volumes.map(|lv| volume(storage, lv));
+    let volumes = volumes.map(|lv| row(format!("{}/{}", lv.group, lv.name), volume(storage, lv)));
     let is_in_ram = |filesystem: &&Filesystem| !kept && filesystem.format == Format::Tmpfs;
     let in_ram = storage.filesystems.iter().filter(is_in_ram).map(tmpfs);
     arrays.chain(luks).chain(volumes).chain(in_ram).collect()
 }
 
-fn row(label: String, bytes: Option<u64>, what: String) -> Row {
-    Row { number: None, label, bytes, what }
+fn array(storage: &Storage, raid: &Raid) -> String {
+    format!("{} of {}: {}", raid.level.name(), raid.devices.join(", "), use_of(storage, &raid.name))
 }
 
-fn array(storage: &Storage, raid: &Raid) -> Row {
-    let devices = raid.devices.join(", ");
-    let what = format!("{} of {devices}: {}", raid.level.name(), use_of(storage, &raid.name));
-    row(raid.name.clone(), None, what)
+fn encrypted(storage: &Storage, luks: &Luks) -> String {
+    format!("LUKS2 on {}: {}", luks.device, use_of(storage, &luks.name))
 }
 
-fn encrypted(storage: &Storage, luks: &Luks) -> Row {
-    let what = format!("LUKS2 on {}: {}", luks.device, use_of(storage, &luks.name));
-    row(luks.name.clone(), None, what)
-}
-
-fn volume(storage: &Storage, volume: &LogicalVolume) -> Row {
+fn volume(storage: &Storage, volume: &LogicalVolume) -> String {
     let name = format!("{}/{}", volume.group, volume.name);
-    let what = match (&volume.pool, volume.thin_pool) {
+    match (&volume.pool, volume.thin_pool) {
         (_, true) => "pool for thin volumes".to_owned(),
         (Some(pool), false) => format!("thin volume in pool {pool}: {}", use_of(storage, &name)),
         (None, false) => format!("volume: {}", use_of(storage, &name)),
-    };
-    row(name, volume.size_mib.map(|mib| mib.saturating_mul(MIB)), what)
+    }
 }
 
 /// The kernel's limit without the option `size` is half of the RAM.
@@ -46,7 +46,8 @@ fn tmpfs(filesystem: &Filesystem) -> Row {
     let size = filesystem.mount_options.iter().find(|option| option.starts_with("size="));
     let limit = size.map_or("half of the RAM at most".to_owned(), Clone::clone);
     let mount = filesystem.mount.as_deref().unwrap_or_default();
-    row("tmpfs".into(), None, format!("files in RAM on {mount}, {limit}"))
+    let what = format!("files in RAM on {mount}, {limit}");
+    Row { number: None, label: "tmpfs".into(), bytes: None, what }
 }
 
 /// What a device is for: `ext4 on /`, `in array root`.
