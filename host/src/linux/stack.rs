@@ -13,7 +13,7 @@ use rustix::io::Errno;
 use rustix::ioctl::{Setter, ioctl, opcode};
 use rustix::mount::UnmountFlags;
 
-use super::disk::device;
+use super::disk::{device, table};
 use super::mounts::{self, Mount};
 use super::processes;
 use crate::machine::Watch;
@@ -65,6 +65,11 @@ pub fn make(sys: &Path, act: &StackAct, watch: &mut dyn Watch) -> anyhow::Result
             Some(secret) => processes::run_with(&command.argv, secret.expose().as_bytes(), watch)?,
             None => processes::run(&command.argv, watch)?,
         }
+    }
+    if let StackAct::MakeArray { array, .. } = act {
+        // Members are wiped at their ends, and an array's own bytes begin behind that: an old array of the same shape would
+        // come back with the group that was on it.
+        table::wipe(Path::new(&array.node))?;
     }
     Ok(())
 }

@@ -126,12 +126,28 @@ fn wipes(table: &Table, keep: &[u32], sector: u64, start: u64, end: u64) -> Vec<
     let kept: Vec<(u64, u64)> = kept.map(|entry| (entry.first * sector, (entry.last + 1) * sector)).collect();
     let is_free = |(from, to): &(u64, u64)| kept.iter().all(|(first, end)| to <= first || end <= from);
     let spans = borders.windows(2).map(|pair| (pair[0], pair[1])).filter(is_free);
-    spans
-        .flat_map(|(from, to)| match to - from {
-            length if length <= WIPE_START + WIPE_END => vec![(from, to)],
-            _ => vec![(from, from + WIPE_START), (to - WIPE_END, to)],
-        })
-        .collect()
+    spans.flat_map(|(from, to)| ends(from, to)).collect()
+}
+
+/// Where signatures may be in these bytes: at both ends.
+fn ends(from: u64, to: u64) -> Vec<(u64, u64)> {
+    match to - from {
+        length if length <= WIPE_START + WIPE_END => vec![(from, to)],
+        _ => vec![(from, from + WIPE_START), (to - WIPE_END, to)],
+    }
+}
+
+/// Wipes the signatures of a device that nobody uses.
+///
+/// # Errors
+/// When something uses it, or it fails.
+pub fn wipe(path: &Path) -> anyhow::Result<()> {
+    let mut device = Device::exclusive(path)?;
+    for (from, to) in ends(0, device.size()) {
+        zero(&mut device, from, to)
+            .with_context(|| format!("wiping bytes {from} to {to} of {}", path.display()))?;
+    }
+    device.flush().with_context(|| format!("flushing {}", path.display()))
 }
 
 /// Writes zeroes from one byte to another, exclusive.
