@@ -59,13 +59,6 @@ impl Case {
         self.0["kept"] = json!({"serial": serial, "start": start, "length": length});
         self
     }
-
-    /// Passphrases of encrypted devices, by name.
-    #[must_use]
-    pub fn with_keys(mut self, keys: Value) -> Self {
-        self.0["nii"]["secrets"]["luks_keys"] = keys;
-        self
-    }
 }
 
 /// The files that stand for an image, as `tests/guest/src/worker.rs` writes them: path and text.

@@ -11,7 +11,7 @@ use host::linux::processes;
 use nii::digest::Digest;
 use nii::v1::Format;
 use plan::facts::Facts;
-use plan::op::BlockDevice;
+use plan::op::{BlockDevice, StackAct};
 use plan::{Act, Op, Plan};
 use uuid::Uuid;
 
@@ -28,6 +28,8 @@ pub fn run(case: &Case, arming: Uuid) -> Result<()> {
     let state = journal::state(&facts, arming);
     ensure!(matches!(state, State::Committed(_)), "the disks say {state:?}");
     let plan = worker::plan(case, &facts, arming, Uuid::nil())?;
+    let starts = plan.ops("format").iter().filter_map(start);
+    starts.clone().try_for_each(|op| machine.apply(&op, &mut Tell).map(drop))?;
     for op in plan.ops("format") {
         filesystem(op, &facts)?;
     }
@@ -43,11 +45,27 @@ pub fn run(case: &Case, arming: Uuid) -> Result<()> {
     Ok(())
 }
 
+/// Starts what the op makes or starts below the file systems.
+fn start(op: &Op) -> Option<Op> {
+    let Act::Stack(act) = &op.act else { return None };
+    let act = match act.clone() {
+        StackAct::MakeArray { array, devices, .. } => StackAct::StartArray { array, devices },
+        StackAct::MakeGroup { group, devices, .. } => StackAct::StartGroup { group, devices },
+        start @ (StackAct::StartArray { .. } | StackAct::StartGroup { .. } | StackAct::OpenLuks { .. }) => {
+            start
+        }
+        _ => return None,
+    };
+    Some(Op::new(Act::Stack(act), "to look at what is on it"))
+}
+
 /// The plan's mounts, from which nothing is changed.
 fn read_only(plan: &Plan) -> Vec<Op> {
     let mount = |op: &Op| match &op.act {
-        Act::Mount { device, format, path, .. } => {
-            let (device, format, path, options) = (device.clone(), *format, path.clone(), vec!["ro".into()]);
+        Act::Mount { device, format, path, options } => {
+            let (device, format, path, mut options) =
+                (device.clone(), *format, path.clone(), options.clone());
+            options.push("ro".into());
             Some(Op::new(Act::Mount { device, format, path, options }, "to look at it"))
         }
         _ => None,

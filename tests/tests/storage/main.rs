@@ -4,6 +4,7 @@
 
 mod cuts;
 mod layouts;
+mod stacked;
 
 use std::io::Write as _;
 use std::time::{Duration, Instant};
@@ -25,6 +26,16 @@ fn storage_flat_again_after_each_op() -> Result<()> {
         layouts::kept_partition(3),
     ];
     again_after_each_op("storage_flat_again_after_each_op", cases)
+}
+
+#[test]
+fn storage_mirrors_lvm_again_after_each_op() -> Result<()> {
+    again_after_each_op("storage_mirrors_lvm_again_after_each_op", vec![stacked::mirrors_lvm_thin()])
+}
+
+#[test]
+fn storage_raid5_again_after_each_op() -> Result<()> {
+    again_after_each_op("storage_raid5_again_after_each_op", vec![stacked::raid5_and_a_wide_group()])
 }
 
 /// Runs the cases, and holds the machine to one line for each op of each.
