@@ -97,7 +97,8 @@ pub fn finish(vm: &mut Vm, cases: usize, within: Duration) -> Result<Vec<String>
     vm.console.expect("storage: ", BOOT)?;
     vm.console.expect("storage: all done", within)?;
     let text = vm.console.text();
-    let said = text.lines().filter_map(|line| line.strip_prefix("storage: "));
+    // Firmware ends no line before ours.
+    let said = text.lines().filter_map(|line| Some(line.split_once("storage: ")?.1));
     let said: Vec<String> = said.filter(|line| *line != "all done").map(str::to_owned).collect();
     let whole = said.iter().filter(|line| line.contains(" whole, ")).count();
     ensure!(whole == cases, "{whole} of {cases} cases said that they are whole: {said:?}");

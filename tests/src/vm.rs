@@ -99,7 +99,8 @@ impl Vm {
         if let Some(Kernel { image, initrd }) = &spec.kernel {
             command.arg("-kernel").arg(image).arg("-initrd").arg(initrd);
             // On a busy host the timer may not tick while Linux looks whether it does.
-            let arguments = format!("{} no_timer_check", KERNEL_ARGUMENTS.join(" "));
+            // And what it says must not come between the words of /init.
+            let arguments = format!("{} no_timer_check loglevel=3", KERNEL_ARGUMENTS.join(" "));
             command.args(["-no-reboot", "-append", &arguments]);
         }
         let tap = net.tap()?;
