@@ -32,6 +32,11 @@ const PACKAGES: &[&str] = &[
     "openssh-server",
     "dosfstools",
     "tzdata",
+    // What a root on arrays and volumes is started with.
+    "mdadm",
+    "lvm2",
+    "thin-provisioning-tools",
+    "btrfs-progs",
 ];
 
 /// Left out of the root: what nobody reads on a node.
@@ -106,6 +111,20 @@ pub fn initrd(kernel: &KernelTree, trust: &Path, path: &Path) -> Result<()> {
     let mut command = cmd(&paths::program("initrd-builder")?.to_string_lossy(), ["build"]);
     command.args(["--kernel-version", &kernel.release, "--modules"]).arg(&kernel.modules);
     command.arg("--init").arg(paths::program("imageinit")?);
+    command.arg("--trust").arg(trust).arg("--output").arg(path);
+    output(&mut command).map(drop)
+}
+
+/// The same with every tool that makes a layout.
+///
+/// # Errors
+/// As [`initrd`].
+pub fn stacked_initrd(kernel: &KernelTree, trust: &Path, path: &Path) -> Result<()> {
+    let mut command = cmd(&paths::program("initrd-builder")?.to_string_lossy(), ["build"]);
+    command.args(["--kernel-version", &kernel.release, "--modules"]).arg(&kernel.modules);
+    command.arg("--init").arg(paths::program("imageinit")?);
+    command.args(["--tool-set", "ext4,xfs,vfat,busybox,btrfs,lvm,raid,luks"]);
+    command.args(["--module-set", "net,storage,fs,console,dm,raid,btrfs", "--level", "3"]);
     command.arg("--trust").arg(trust).arg("--output").arg(path);
     output(&mut command).map(drop)
 }

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use crate::head::{Head, IMAGE};
+use crate::head::{Head, IMAGE, STACKED};
 use crate::ssh::Key;
 use crate::vm::KERNEL_ARGUMENTS;
 
@@ -75,6 +75,11 @@ impl Group {
     pub const fn diskless() -> Self {
         let install = "type = \"diskless\"\nafter = \"switch-root\"";
         Self { netboot: IMAGE, argument: None, install, storage: "", boot: "", addressing: "dhcp" }
+    }
+
+    /// The netboot pair whose initrd makes arrays and volumes.
+    pub const fn stacked(self) -> Self {
+        Self { netboot: STACKED, ..self }
     }
 
     /// Another netboot pair, and a further kernel argument for it.

@@ -15,6 +15,8 @@ use crate::{artefacts, cache, paths};
 
 /// The name of the image and of the netboot pair that every head node here has.
 pub const IMAGE: &str = "debian";
+/// The name of the netboot pair whose initrd has the tools for arrays, encrypted devices, volumes and btrfs.
+pub const STACKED: &str = "stacked";
 
 /// A head node with its data folder in the scenario's scratch.
 pub struct Head<'a> {
@@ -165,7 +167,7 @@ pub struct Prepared {
 pub fn prepared() -> Result<Prepared> {
     let kernel = artefacts::kernel()?;
     let root = artefacts::root()?;
-    let mut recipe = format!("2 {}", root.display());
+    let mut recipe = format!("3 {}", root.display());
     for name in ["headnode", "imageinit", "initrd-builder"] {
         let program = fs::metadata(paths::program(name)?).with_context(|| format!("reading {name}"))?;
         recipe += &format!(" {} {:?}", program.len(), program.modified().context("reading a file's time")?);
@@ -185,8 +187,14 @@ pub fn prepared() -> Result<Prepared> {
         headnode(&["trust", "--write", &trust.to_string_lossy()])?;
         artefacts::initrd(&kernel, &trust, &initrd)?;
         headnode(&["image", "import", IMAGE, &root.to_string_lossy()])?;
-        let (kernel, initrd) = (kernel.image.to_string_lossy(), initrd.to_string_lossy());
-        headnode(&["netboot", "add", IMAGE, "--kernel", &kernel, "--initrd", &initrd]).map(drop)
+        let stacked = folder.join("stacked.img");
+        artefacts::stacked_initrd(&kernel, &trust, &stacked)?;
+        let kernel = kernel.image.to_string_lossy();
+        for (name, initrd) in [(IMAGE, &initrd), (STACKED, &stacked)] {
+            let initrd = initrd.to_string_lossy();
+            headnode(&["netboot", "add", name, "--kernel", &kernel, "--initrd", &initrd])?;
+        }
+        Ok(())
     })?;
     Ok(inside(&folder))
 }

@@ -9,6 +9,7 @@ mod faults;
 mod inside;
 mod install;
 mod refused;
+mod stacked;
 
 use std::time::Duration;
 
