@@ -8,7 +8,7 @@
 use std::borrow::Cow;
 
 use nii::Nii;
-use nii::v1::{Device, Filesystem, Format, Partition, PartitionType, Storage};
+use nii::v1::{Filesystem, Format, Partition, PartitionType, Storage};
 
 use crate::facts::{Facts, Firmware};
 use crate::stack;
@@ -94,6 +94,8 @@ fn disks_below(storage: &Storage, device: &str) -> Vec<usize> {
     disks
 }
 
+/// Whether it is on an array, at any depth.
 fn is_array(storage: &Storage, device: &str) -> bool {
-    matches!(storage.device(device), Some(Device::Raid(_)))
+    let labels = stack::below(storage, device);
+    storage.raid.iter().any(|raid| raid.devices.iter().any(|label| labels.contains(&label.as_str())))
 }

@@ -81,7 +81,8 @@ pub fn disked(inputs: &Inputs<'_>) -> Result<Plan, Vec<Finding>> {
     let disks = disks::plan(facts, storage, arming, marks, out);
     let stack = Stack { storage, disks: &disks, facts, arming };
     Sizes { storage, disks: &disks }.check(out);
-    stack::check::check(&stack, nii, out);
+    let mut format = stack::ops::ops(&stack, nii);
+    stack::check::check(&stack, nii, &format, out);
     let placed = filesystems::place(inputs, &stack);
     filesystems::check(inputs, &placed, out);
     bootloader::check(inputs, &stack, &placed, out);
@@ -91,7 +92,6 @@ pub fn disked(inputs: &Inputs<'_>) -> Result<Plan, Vec<Finding>> {
         // Validation asks for one: without it, its disk was not found.
         return Err(findings);
     };
-    let mut format = stack::ops::ops(&stack, nii);
     format.extend(filesystems::ops(inputs, &stack, &placed));
     let partition = partition(inputs, &disks, &root, out);
     let commit = commit(&context, &disks, root, &format);

@@ -165,7 +165,7 @@ fn wipes_and_tables_in_their_order() {
     assert!(
         summary.contains("  it erases itself\n") && summary.contains("  all but what is kept is discarded\n")
     );
-    assert_eq!(case.nii().deadlines()["partition"], 86_400);
+    assert_eq!(case.nii().deadlines()["partition"], 604_800);
     case.nii["install"]["deadlines"] = json!({"partition": 60});
     assert_eq!(case.nii().deadlines()["partition"], 60);
 }

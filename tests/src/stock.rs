@@ -76,7 +76,7 @@ pub fn stock() -> Result<Stock> {
 pub(crate) fn base() -> Result<PathBuf> {
     cache::entry("stock-root.tar", &format!("1 {PACKAGES:?}"), |path| {
         eprintln!("making the root of the stock side with mmdebstrap (once, about a minute)");
-        artefacts::debootstrap(PACKAGES, path)
+        artefacts::debootstrap(PACKAGES, &[], path)
     })
 }
 

@@ -68,7 +68,8 @@ impl Dnsmasq {
     fn spawn(&self) -> Result<Running> {
         let mut command = Command::new(&self.program);
         command.arg("--keep-in-foreground").arg("--log-facility=-").arg("-C").arg(&self.config);
-
+        // None: the default one is that of the machine's own dnsmasq, or of another head node's.
+        command.arg("--pid-file");
         command.kill_on_drop(true).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         // SAFETY: between fork and exec only async-signal-safe calls are allowed; prctl(2) is a bare system call.
         unsafe {

@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, ensure};
-use plan::op::{BlockDevice, StackAct, VolumeKind};
+use plan::op::{BlockDevice, StackAct, VolumeKind, VolumeRef};
 use plan::stack::tools;
 use rustix::io::Errno;
 use rustix::ioctl::{Setter, ioctl, opcode};
@@ -46,7 +46,7 @@ pub fn modules(act: &StackAct) -> &'static [&'static str] {
         StackAct::MakeVolume { kind: VolumeKind::ThinPool | VolumeKind::Thin(_), .. } => {
             &["dm_mod", "dm_thin_pool"]
         }
-        StackAct::MakeGroup { .. } | StackAct::StartGroup { .. } | StackAct::MakeVolume { .. } => &["dm_mod"],
+        StackAct::MakeGroup { .. } | StackAct::CheckGroup { .. } | StackAct::MakeVolume { .. } => &["dm_mod"],
         _ => &[],
     }
 }
@@ -59,6 +59,9 @@ pub fn make(sys: &Path, act: &StackAct, watch: &mut dyn Watch) -> anyhow::Result
     if is_there(sys, act) {
         watch.log("it is there already");
         return Ok(());
+    }
+    if let StackAct::RemoveVolume { volume, devices } = act {
+        is_alone(volume, devices)?;
     }
     for command in tools::commands(act) {
         match command.input {
@@ -86,6 +89,10 @@ fn is_there(sys: &Path, act: &StackAct) -> bool {
         StackAct::MakeVolume { volume, .. } => BlockDevice::Volume(volume.clone()),
         StackAct::MakeGroup { group, devices, .. } => return is_group(group, devices),
         StackAct::StopGroup { group, devices } => return !is_group(group, devices),
+        StackAct::RemoveVolume { volume, devices } => {
+            let named = format!("lv_name={}", volume.volume);
+            return selected(&volume.group, devices, &named).is_ok_and(|found| found.is_empty());
+        }
         _ => return false,
     };
     device::find(sys, &found).is_ok()
@@ -93,6 +100,37 @@ fn is_there(sys: &Path, act: &StackAct) -> bool {
 
 fn is_group(group: &str, devices: &[BlockDevice]) -> bool {
     processes::run(&tools::is_group(group, devices), &mut Silent).is_ok()
+}
+
+/// Thin volumes and snapshots would go with the volume that they take their blocks from.
+fn is_alone(volume: &VolumeRef, devices: &[BlockDevice]) -> anyhow::Result<()> {
+    let VolumeRef { group, volume } = volume;
+    let others = selected(group, devices, &format!("origin={volume} || pool_lv={volume}"))?;
+    ensure!(
+        others.is_empty(),
+        "removing {group}/{volume} would take {} along; remove them first, or keep it",
+        others.join(", ")
+    );
+    Ok(())
+}
+
+/// Names of the group's volumes that a selection takes.
+fn selected(group: &str, devices: &[BlockDevice], select: &str) -> anyhow::Result<Vec<String>> {
+    let mut lines = Lines(Vec::new());
+    processes::run(&tools::volumes(group, devices, select), &mut lines)?;
+    // Warnings have blanks in them, and names have none.
+    let words = lines.0.iter().map(|line| line.trim()).filter(|line| !line.is_empty() && !line.contains(' '));
+    Ok(words.map(str::to_owned).collect())
+}
+
+/// Keeps what a program prints.
+struct Lines(Vec<String>);
+
+impl Watch for Lines {
+    fn progress(&mut self, _done: u64, _total: u64) {}
+    fn log(&mut self, line: &str) {
+        self.0.push(line.to_owned());
+    }
 }
 
 /// For questions whose answer may be no.

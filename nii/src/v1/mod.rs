@@ -317,13 +317,13 @@ impl Nii {
         Self { secrets: None, ..self.clone() }
     }
 
-    /// Deadlines of steps in seconds: those of `install.deadlines`, and a day for `partition` where a disk is wiped, since that
-    /// step's own is meant for tables.
+    /// Deadlines of steps in seconds: those of `install.deadlines`, and a week for `partition` where a disk is wiped, since that
+    /// step's own is meant for tables, and the largest disks take days.
     pub fn deadlines(&self) -> BTreeMap<String, u32> {
-        const DAY: u32 = 24 * 60 * 60;
+        const WEEK: u32 = 7 * 24 * 60 * 60;
         let mut deadlines = self.install.deadlines.clone();
         if self.storage.disks.iter().any(|disk| disk.wipe.is_some()) {
-            deadlines.entry("partition".to_owned()).or_insert(DAY);
+            deadlines.entry("partition".to_owned()).or_insert(WEEK);
         }
         deadlines
     }

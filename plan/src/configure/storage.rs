@@ -22,6 +22,9 @@ pub(super) fn ops(context: &Context<'_>) -> Vec<Op> {
     if !stack.storage.logical_volumes.is_empty() {
         let any = ["usr/sbin/lvm", "sbin/lvm", "usr/bin/lvm"];
         ops.push(require(&any, "the image has no LVM; install lvm2 in it", "the node has logical volumes"));
+        // Red Hat's installer writes one, and LVM sees no other devices then.
+        let list = Act::Remove { path: "etc/lvm/devices/*.devices".into() };
+        ops.push(Op::new(list, "the image's list is of its birthplace's devices"));
     }
     ops
 }

@@ -75,8 +75,8 @@ pub enum StackAct {
         /// Extent size in MiB; `None`: LVM's default.
         extent_mib: Option<u32>,
     },
-    /// Start the volumes of a group that is there.
-    StartGroup {
+    /// Check that a group is there and whole; its volumes stay as they are.
+    CheckGroup {
         /// Its name.
         group: String,
         /// What it is made of.
@@ -89,7 +89,7 @@ pub enum StackAct {
         /// What it is made of.
         devices: Vec<BlockDevice>,
     },
-    /// Remove a logical volume, if it is there.
+    /// Remove a logical volume, if it is there; one that others take their blocks from is not.
     RemoveVolume {
         /// The volume.
         volume: VolumeRef,
@@ -132,7 +132,7 @@ impl fmt::Display for StackAct {
             Self::MakeGroup { group, devices, .. } => {
                 write!(f, "make volume group {group} of {}", nodes(devices))
             }
-            Self::StartGroup { group, .. } => write!(f, "start volume group {group}"),
+            Self::CheckGroup { group, .. } => write!(f, "check volume group {group}"),
             Self::StopGroup { group, .. } => write!(f, "stop volume group {group}"),
             Self::RemoveVolume { volume, .. } => {
                 write!(f, "remove volume {}/{}", volume.group, volume.volume)

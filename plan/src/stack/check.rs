@@ -1,31 +1,119 @@
 //! What stands against making the devices of an NII, or keeping them.
 
-use nii::v1::Device;
+use nii::v1::{After, Device, LogicalVolume};
 use nii::{Finding, Nii};
+use uuid::Uuid;
 
 use super::ops::key;
-use super::{Stack, below};
+use super::{Stack, below, tools};
+use crate::facts::Content;
+use crate::op::{Act, Op, PartitionRef};
 
 type Out<'a> = &'a mut Vec<Finding>;
 
-pub(crate) fn check(stack: &Stack<'_>, nii: &Nii, out: Out<'_>) {
-    tools(stack, out);
+/// `ops` are those that make the stack.
+pub(crate) fn check(stack: &Stack<'_>, nii: &Nii, ops: &[Op], out: Out<'_>) {
+    programs(stack, ops, out);
     keys(stack, nii, out);
     kept(stack, out);
+    kept_groups(stack, out);
+    if nii.install.after == After::SwitchRoot && !ops.is_empty() {
+        let message = "must be `reboot`, `kexec` or `poweroff`: udev of the new root does not know the arrays and volumes that \
+                       the initrd started";
+        out.push(Finding::error("install.after", message));
+    }
 }
 
 /// Programs that the initrd must have.
-fn tools(stack: &Stack<'_>, out: Out<'_>) {
-    let storage = stack.storage;
-    let mut need = |field: &str, tool: &str, set: &str, is_used: bool| {
-        if is_used && !stack.facts.tools.iter().any(|known| known == tool) {
-            let message = format!("this initrd has no {tool}; build it with `--tool-set {set}`");
-            out.push(Finding::error(format!("storage.{field}"), message));
+fn programs(stack: &Stack<'_>, ops: &[Op], out: Out<'_>) {
+    for (program, set) in [("mdadm", "raid"), ("cryptsetup", "luks"), ("lvm", "lvm")] {
+        let runs = |op: &Op| match &op.act {
+            Act::Stack(act) => tools::commands(act).iter().any(|command| command.argv[0] == program),
+            _ => false,
+        };
+        if ops.iter().any(runs) && !stack.facts.tools.iter().any(|known| known == program) {
+            let message = format!("this initrd has no {program}; build it with `--tool-set {set}`");
+            out.push(Finding::error("storage", message));
         }
-    };
-    need("raid", "mdadm", "raid", storage.raid.iter().any(|raid| !raid.preserve));
-    need("luks", "cryptsetup", "luks", storage.luks.iter().any(|luks| !luks.preserve));
-    need("logical_volumes", "lvm", "lvm", storage.logical_volumes.iter().any(|volume| !volume.preserve));
+    }
+}
+
+/// A group that is kept must be this one, and whole: a member that is not in the list would be wiped, or is missing.
+fn kept_groups(stack: &Stack<'_>, out: Out<'_>) {
+    let storage = stack.storage;
+    for (i, group) in storage.volume_groups.iter().enumerate().filter(|(_, group)| group.preserve) {
+        let labels = group.devices.iter().flat_map(|device| below(storage, device));
+        let members: Vec<String> =
+            labels.filter_map(|label| stack.partition(label)).map(|partition| partition.path()).collect();
+        let is_it =
+            |content: &Content| content.kind == "LVM2_member" && content.label.as_ref() == Some(&group.name);
+        no_other(stack, &is_it, &members, &format!("storage.volume_groups[{i}].devices"), &group.name, out);
+        for label in group.devices.iter().filter(|name| storage.partition(name).is_some()) {
+            let found = stack.found(label).and_then(|content| content.label.as_deref());
+            if let Some(found) = found.filter(|found| *found != group.name) {
+                let message = format!("`{label}` belongs to the group `{found}`, not to `{}`", group.name);
+                out.push(Finding::error(format!("storage.volume_groups[{i}].name"), message));
+            }
+        }
+        let pool =
+            |volume: &&LogicalVolume| volume.group == group.name && volume.thin_pool && !volume.preserve;
+        let keeps =
+            storage.logical_volumes.iter().any(|v| v.group == group.name && v.preserve && v.pool.is_none());
+        if let Some(pool) = storage.logical_volumes.iter().find(pool).filter(|_| keeps) {
+            let message = format!(
+                "the thin pool `{}` is made anew: a kept volume that is thin would go with it; say which `pool` each is in, or keep it",
+                pool.name
+            );
+            out.push(Finding::warning(format!("storage.volume_groups[{i}]"), message));
+        }
+    }
+    for (i, raid) in storage.raid.iter().enumerate().filter(|(_, raid)| raid.preserve) {
+        let path = format!("storage.raid[{i}].devices");
+        let uuids: Vec<Option<&String>> = raid
+            .devices
+            .iter()
+            .map(|label| stack.found(label).and_then(|content| content.uuid.as_ref()))
+            .collect();
+        let Some(Some(uuid)) = uuids.first().copied() else {
+            let message =
+                format!("`{}` is to be kept, and the superblock of its first member is not known", raid.name);
+            out.push(Finding::error(path, message));
+            continue;
+        };
+        if uuids.iter().any(|other| *other != Some(uuid)) {
+            let message = format!("`{}` is to be kept, and its members are not of one array", raid.name);
+            out.push(Finding::error(&path, message));
+        }
+        let members: Vec<String> =
+            raid.devices.iter().filter_map(|label| stack.partition(label)).map(|p| p.path()).collect();
+        let is_it =
+            |content: &Content| content.kind == "linux_raid_member" && content.uuid.as_ref() == Some(uuid);
+        no_other(stack, &is_it, &members, &path, &raid.name, out);
+    }
+}
+
+/// Every partition that is a member must be in the list.
+fn no_other(
+    stack: &Stack<'_>,
+    is_it: &dyn Fn(&Content) -> bool,
+    members: &[String],
+    path: &str,
+    name: &str,
+    out: Out<'_>,
+) {
+    for disk in &stack.facts.disks {
+        for content in disk.contents.iter().filter(|content| is_it(content)) {
+            let node = match content.partition {
+                Some(number) => PartitionRef { disk: disk.path.clone(), number, guid: Uuid::nil() }.path(),
+                None => disk.path.clone(),
+            };
+            if !members.contains(&node) {
+                let message =
+                    format!("`{name}` is to be kept, and {node} is part of it, which is not in the list");
+                out.push(Finding::error(path, message));
+            }
+        }
+    }
 }
 
 /// Passphrases: of those that are made, and of those that are kept, which the installed system opens.

@@ -103,8 +103,8 @@ impl Maker<'_> {
         let name = group.name.clone();
         let start = match group.preserve {
             true => Op::new(
-                StackAct::StartGroup { group: name, devices: devices.clone() },
-                "volumes of this kept group are made anew",
+                StackAct::CheckGroup { group: name, devices: devices.clone() },
+                "volumes of it are made anew",
             ),
             false => Op::new(
                 StackAct::MakeGroup { group: name, devices: devices.clone(), extent_mib: group.extent_mib },
@@ -116,6 +116,8 @@ impl Maker<'_> {
         let mut volumes: Vec<&LogicalVolume> =
             all.iter().filter(|volume| volume.group == group.name && !volume.preserve).collect();
         if group.preserve {
+            // Thin volumes before their pools.
+            volumes.sort_by_key(|volume| volume.pool.is_none());
             self.ops.extend(volumes.iter().map(|volume| removed(volume, &devices)));
         }
         volumes.sort_by_key(|volume| (volume.pool.is_some(), volume.size_mib.is_none()));
@@ -164,7 +166,7 @@ pub(crate) fn stop(started: &[Op]) -> Vec<Op> {
             StackAct::OpenLuks { crypt, .. } => {
                 Act::Release { holder: Holder::Mapped { name: crypt.crypt.clone(), uuid: None } }
             }
-            StackAct::MakeGroup { group, devices, .. } | StackAct::StartGroup { group, devices } => {
+            StackAct::MakeGroup { group, devices, .. } | StackAct::CheckGroup { group, devices } => {
                 let (group, devices) = (group.clone(), devices.clone());
                 Act::Stack(StackAct::StopGroup { group, devices })
             }

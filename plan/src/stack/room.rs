@@ -112,7 +112,10 @@ pub(crate) fn extent_mib(group: &VolumeGroup) -> u64 {
 /// Extents that a volume takes at least: LVM rounds up, and what grows begins with one. So does a kept one, whose size the
 /// NII need not know.
 fn needed(volume: &LogicalVolume, extent: u64) -> u64 {
-    volume.size_mib.filter(|_| !volume.preserve).unwrap_or(1).div_ceil(extent)
+    let data = volume.size_mib.filter(|_| !volume.preserve).unwrap_or(1);
+    // lvmthin(7): 64 bytes for each chunk of 64 KiB, and 2 MiB at least.
+    let metadata = if volume.thin_pool { (data / 1024 + 1).max(2).div_ceil(extent) } else { 0 };
+    data.div_ceil(extent).saturating_add(metadata)
 }
 
 /// How many members' worth of data an array of so many holds. An odd one of a raid10 gives nothing.

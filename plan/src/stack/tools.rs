@@ -53,15 +53,15 @@ pub fn commands(act: &StackAct) -> Vec<Command<'_>> {
             group.splice(2..2, extent);
             vec![plain(create, paths(devices)), plain(group, paths(devices))]
         }
-        StackAct::StartGroup { group, devices } => {
-            vec![plain(lvm("vgchange", devices, &["--activate=y", "--yes", group]), [])]
+        StackAct::CheckGroup { group, devices } => {
+            vec![plain(lvm("vgck", devices, &[group]), [])]
         }
         StackAct::StopGroup { group, devices } => {
             vec![plain(lvm("vgchange", devices, &["--activate=n", "--yes", group]), [])]
         }
         StackAct::RemoveVolume { volume, devices } => {
             let name = format!("{}/{}", volume.group, volume.volume);
-            vec![plain(lvm("lvremove", devices, &["--yes", "--force", &name]), [])]
+            vec![plain(lvm("lvremove", devices, &["--yes", &name]), [])]
         }
         StackAct::MakeVolume { volume, devices, kind, size_mib } => {
             vec![plain(make_volume(volume, devices, kind, *size_mib), [])]
@@ -103,6 +103,12 @@ fn make_volume(
         VolumeKind::Thin(pool) => words(&["--type=thin", &format!("--thinpool={pool}"), &volume.group]),
     });
     argv
+}
+
+/// What prints the names of a group's volumes that a selection (lvmreport(7)) takes.
+pub fn volumes(group: &str, devices: &[BlockDevice], select: &str) -> Vec<String> {
+    let select = format!("--select={select}");
+    lvm("lvs", devices, &["--noheadings", "--options=lv_name", &select, group])
 }
 
 /// What succeeds if a group is there.

@@ -246,7 +246,7 @@ impl Model {
                 self.assert_runs(device, op);
                 self.start(format!("/dev/mapper/{}", crypt.crypt), vec![device.path()], op);
             }
-            StackAct::MakeGroup { group, devices, .. } | StackAct::StartGroup { group, devices } => {
+            StackAct::MakeGroup { group, devices, .. } | StackAct::CheckGroup { group, devices } => {
                 devices.iter().for_each(|device| self.assert_runs(device, op));
                 self.start(group.clone(), paths(devices), op);
             }

@@ -1,5 +1,7 @@
 //! Installs on arrays, encrypted devices, volumes and btrfs, that boot from there with no head node left.
 
+use std::time::Duration;
+
 use anyhow::{Result, ensure};
 use tests::group::{ADDRESS, Group, NODE};
 use tests::head::Head;
@@ -7,7 +9,10 @@ use tests::scenario::{self, Scenario};
 use tests::ssh::Key;
 use tests::vm::{Firmware, Spec, Vm, empty_disk};
 
-use crate::{BOOT, INSTALL, PXE, inside};
+use crate::{BOOT, PXE, inside};
+
+/// From the first line of our /init to the committed disk: an initramfs is made on the way.
+const INSTALL: Duration = Duration::from_secs(600);
 
 /// BIOS: `/boot` on a mirror, the root on a volume of a group over a mirror, thin volumes, a tmpfs.
 const MIRRORS_AND_VOLUMES: &str = r#"
