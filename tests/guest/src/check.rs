@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
-use host::Machine as _;
+use host::Machine;
 use host::journal::{self, State};
 use host::linux::disk::block::{Block as _, Device};
 use host::linux::processes;
@@ -12,6 +12,7 @@ use nii::digest::Digest;
 use nii::v1::Format;
 use plan::facts::Facts;
 use plan::op::{BlockDevice, StackAct};
+use plan::stack::tools;
 use plan::{Act, Op, Plan};
 use uuid::Uuid;
 
@@ -28,8 +29,7 @@ pub fn run(case: &Case, arming: Uuid) -> Result<()> {
     let state = journal::state(&facts, arming);
     ensure!(matches!(state, State::Committed(_)), "the disks say {state:?}");
     let plan = worker::plan(case, &facts, arming, Uuid::nil())?;
-    let starts = plan.ops("format").iter().filter_map(start);
-    starts.clone().try_for_each(|op| machine.apply(&op, &mut Tell).map(drop))?;
+    plan.ops("format").iter().try_for_each(|op| start(op, &mut machine))?;
     for op in plan.ops("format") {
         filesystem(op, &facts)?;
     }
@@ -45,18 +45,22 @@ pub fn run(case: &Case, arming: Uuid) -> Result<()> {
     Ok(())
 }
 
-/// Starts what the op makes or starts below the file systems.
-fn start(op: &Op) -> Option<Op> {
-    let Act::Stack(act) = &op.act else { return None };
+/// Starts what the op makes or needs below the file systems.
+fn start(op: &Op, machine: &mut dyn Machine) -> Result<()> {
+    let Act::Stack(act) = &op.act else { return Ok(()) };
     let act = match act.clone() {
         StackAct::MakeArray { array, devices, .. } => StackAct::StartArray { array, devices },
-        StackAct::MakeGroup { group, devices, .. } => StackAct::StartGroup { group, devices },
-        start @ (StackAct::StartArray { .. } | StackAct::StartGroup { .. } | StackAct::OpenLuks { .. }) => {
-            start
+        StackAct::MakeGroup { group, devices, .. } | StackAct::CheckGroup { group, devices } => {
+            // With the same view of the devices as in an install, which itself starts no group.
+            let mut argv = tools::is_group(&group, &devices);
+            argv.splice(1..3, ["vgchange".to_owned(), "--activate=y".to_owned()]);
+            return processes::run(&argv, &mut Quiet);
         }
-        _ => return None,
+        start @ (StackAct::StartArray { .. } | StackAct::OpenLuks { .. }) => start,
+        _ => return Ok(()),
     };
-    Some(Op::new(Act::Stack(act), "to look at what is on it"))
+    machine.apply(&Op::new(Act::Stack(act), "to look at what is on it"), &mut Tell)?;
+    Ok(())
 }
 
 /// The plan's mounts, from which nothing is changed.
