@@ -1,0 +1,119 @@
+//! What stands against arrays, encrypted devices and volumes, on this machine or with what lies on it.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "test support")]
+
+mod support;
+
+use plan::facts::Content;
+use serde_json::json;
+use support::{Case, GIB, stacks};
+
+/// The findings of a case that is refused, as lines.
+#[track_caller]
+fn refused(case: &Case) -> String {
+    let findings = case.disked().expect_err("it is refused");
+    findings.iter().map(|finding| format!("{finding}\n")).collect()
+}
+
+fn member(partition: u32, kind: &str, label: &str, uuid: &str) -> Content {
+    let (kind, label, uuid) = (kind.into(), Some(label.into()), Some(uuid.into()));
+    Content { partition: Some(partition), kind, label, uuid, size: GIB, used: None }
+}
+
+#[test]
+fn a_kept_group_is_the_one_that_is_meant_and_whole() {
+    assert!(stacks::kept_group().disked().is_ok());
+    let mut other = stacks::kept_group();
+    other.facts.disks[0].contents[0].label = Some("stranger".into());
+    assert!(refused(&other).contains("`pv` belongs to the group `stranger`, not to `old`"));
+    let mut more = stacks::kept_group();
+    more.facts.disks[1].contents.push(member(2, "LVM2_member", "old", "x"));
+    assert!(refused(&more).contains("`old` is to be kept, and /dev/vdb2 is part of it"));
+    let mut gone = stacks::kept_group();
+    gone.facts.disks[0].contents.clear();
+    assert!(refused(&gone).contains("must hold LVM2_member, and holds nothing that is known"));
+}
+
+/// The array on two kept partitions, whose superblocks have these UUIDs.
+fn kept_array(uuids: [&str; 2]) -> Case {
+    let mut case = stacks::kept_group();
+    let table = case.facts.disks[0].table.clone();
+    case.facts.disks[1].table = table.map(|mut table| {
+        table.guid = uuid::Uuid::from_u128(10);
+        for entry in &mut table.partitions {
+            entry.guid = uuid::Uuid::from_u128(20 + u128::from(entry.number));
+            entry.label = format!("{}2", entry.label);
+        }
+        table
+    });
+    for (disk, uuid) in case.facts.disks.iter_mut().zip(uuids) {
+        disk.contents = vec![member(3, "linux_raid_member", "n001:data", uuid)];
+    }
+    let storage = &mut case.nii["storage"];
+    storage["disks"] = json!([
+        {"name": "a", "select": {"serial": "S-vda"}, "partitions": [
+            {"label": "pv", "type": "raid", "preserve": true}, {"label": "root", "type": "root"}]},
+        {"name": "b", "select": {"serial": "S-vdb"}, "partitions": [{"label": "pv2", "type": "raid", "preserve": true}]},
+    ]);
+    storage["raid"] = json!([{"name": "data", "level": "raid1", "devices": ["pv", "pv2"], "preserve": true}]);
+    storage["volume_groups"] = json!([]);
+    storage["logical_volumes"] = json!([]);
+    storage["filesystems"] = json!([
+        {"device": "root", "format": "ext4", "mount": "/"},
+        {"device": "data", "format": "xfs", "mount": "/data", "preserve": true},
+    ]);
+    case
+}
+
+const ONE: &str = "74fd162f-35e1-5a85-b74e-2ba3a57ad00b";
+const TWO: &str = "f721ca36-aed8-5379-8be7-e8cbf14c469d";
+
+#[test]
+fn the_members_of_a_kept_array_are_of_one_array_and_all_of_it() {
+    let plan = kept_array([ONE, ONE]).disked().unwrap();
+    let text = support::dump(&plan);
+    assert!(text.contains("ARRAY /dev/md/data UUID=74fd162f:35e15a85:b74e2ba3:a57ad00b\n"), "{text}");
+    assert!(text.contains("\n/dev/md/data /data xfs defaults 0 0\n"), "{text}");
+    assert!(refused(&kept_array([ONE, TWO])).contains("its members are not of one array"));
+    let mut third = kept_array([ONE, ONE]);
+    third.facts.disks.push(support::disk("/dev/vdc", GIB));
+    third.facts.disks[2].contents = vec![member(1, "linux_raid_member", "n001:data", ONE)];
+    assert!(refused(&third).contains("`data` is to be kept, and /dev/vdc1 is part of it"));
+}
+
+#[test]
+fn the_initrd_has_the_programs_that_the_ops_run() {
+    for (tool, set) in [("mdadm", "raid"), ("lvm", "lvm")] {
+        let mut case = stacks::raid_and_lvm();
+        case.facts.tools.retain(|known| known != tool);
+        let wanted = format!("this initrd has no {tool}; build it with `--tool-set {set}`");
+        assert!(refused(&case).contains(&wanted), "{tool}");
+    }
+    let mut case = stacks::btrfs_and_luks();
+    case.facts.tools.retain(|known| known != "cryptsetup");
+    assert!(refused(&case).contains("this initrd has no cryptsetup"));
+}
+
+#[test]
+fn a_stack_is_not_switched_into() {
+    let mut case = stacks::raid_and_lvm();
+    case.nii["install"]["after"] = json!("switch-root");
+    assert!(refused(&case).contains("install.after"));
+}
+
+/// With a pool of this size beside a root of 4096 MiB and a swap of 512.
+fn pool_of(mib: u64) -> Case {
+    let mut case = stacks::raid_and_lvm();
+    case.nii["storage"]["logical_volumes"][0]["size_mib"] = json!(mib);
+    case
+}
+
+#[test]
+fn a_pool_has_metadata_too() {
+    let why = refused(&pool_of(100_000));
+    let (_, has) = why.split_once("its devices have ").expect("it says what there is");
+    let has: u64 = has.split(' ').next().and_then(|number| number.parse().ok()).expect("it is a number");
+    let rest = has - 4096 - 512;
+    assert!(refused(&pool_of(rest)).contains("storage.volume_groups[0].devices"), "no extent for metadata");
+    assert!(pool_of(rest - 4).disked().is_ok(), "3 MiB of metadata take one extent");
+}
