@@ -150,6 +150,56 @@ fn the_only_good_copy_is_written_last() {
     }
 }
 
+/// A disk that was of 12 MiB when its table was written, and is of 32 now.
+fn grown(sector: u64, table: &Table) -> Model {
+    let mut model = Model { sector, bytes: vec![0; 12 << 20], log: Vec::new() };
+    gpt::write_protective(&mut model).unwrap();
+    let gpt = Gpt::new(table, &model).unwrap();
+    gpt::write(&gpt, &mut model).unwrap();
+    model.bytes.resize(32 << 20, 0);
+    model
+}
+
+fn has_old_backup(model: &Model) -> bool {
+    model.bytes[(12 << 20) - model.sector as usize..].starts_with(b"EFI PART")
+}
+
+#[test]
+fn the_backup_of_a_disk_that_grew_goes() {
+    for sector in [512, 4096] {
+        let mut model = grown(sector, &Table { guid: Uuid::from_u128(1), partitions: Vec::new() });
+        assert!(has_old_backup(&model));
+        // Around it, and with its ends far from it.
+        let partitions = vec![entry(1, (1 << 20) / sector, (31 << 20) / sector - 1, 7)];
+        table::replace(&mut model, &Table { guid: Uuid::from_u128(2), partitions }, &[]).unwrap();
+        assert!(!has_old_backup(&model));
+        let before = 12 << 20;
+        let array = sector as usize + 128 * 128;
+        assert!(model.bytes[before - array..before].iter().all(|byte| *byte == 0), "its entries go as well");
+    }
+}
+
+#[test]
+fn what_looks_like_an_old_backup_in_a_kept_partition_stays() {
+    for sector in [512, 4096] {
+        let small = grown(sector, &Table { guid: Uuid::from_u128(1), partitions: Vec::new() });
+        let partitions = vec![entry(1, (1 << 20) / sector, (31 << 20) / sector - 1, 7)];
+        let table = Table { guid: Uuid::from_u128(2), partitions };
+        let mut model = Model { sector, bytes: small.bytes.clone(), log: Vec::new() };
+        gpt::write(&Gpt::new(&table, &model).unwrap(), &mut model).unwrap();
+        // The primary still names the old place.
+        let header = sector as usize..sector as usize + 92;
+        let old = (12 << 20) / sector - 1;
+        model.bytes[header.clone()][32..40].copy_from_slice(&old.to_le_bytes());
+        model.bytes[header.clone()][16..20].fill(0);
+        let crc = crc32fast::hash(&model.bytes[header.clone()]);
+        model.bytes[header][16..20].copy_from_slice(&crc.to_le_bytes());
+        assert_eq!(gpt::stray_backup(&mut model).unwrap().map(|(_, end)| end), Some(12 << 20));
+        table::replace(&mut model, &table, &[1]).unwrap();
+        assert!(has_old_backup(&model));
+    }
+}
+
 #[test]
 fn numbers_and_gaps_are_kept() {
     let mut model = with_table(512, &new_table());

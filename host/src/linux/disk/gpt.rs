@@ -247,6 +247,28 @@ pub fn read(block: &mut dyn Block) -> io::Result<Option<Gpt>> {
     }
 }
 
+/// First byte and end of a backup that is not where the disk ends, as the primary copy says: the disk was smaller when it was
+/// written.
+///
+/// # Errors
+/// The device's.
+pub fn stray_backup(block: &mut dyn Block) -> io::Result<Option<(u64, u64)>> {
+    let (sector, sectors) = (block.sector(), block.size() / block.sector());
+    if read_copy(Place::Primary, block)?.is_none() {
+        return Ok(None);
+    }
+    let at = u64_at(&block.read(sector, sector as usize)?, 32);
+    if at <= 1 || at + 1 >= sectors {
+        return Ok(None);
+    }
+    let header = block.read(at * sector, sector as usize)?;
+    let entries = u64_at(&header, 72);
+    let is_backup = &header[0..8] == SIGNATURE && u64_at(&header, 24) == at;
+    // Entries are right before their header: what lies elsewhere is not ours to guess.
+    let near = (at.saturating_sub(u64::from(COUNT_MAX))..at).contains(&entries);
+    Ok(is_backup.then_some((if near { entries } else { at } * sector, (at + 1) * sector)))
+}
+
 /// Puts the protective MBR in place, without the boot code that was there, and flushes.
 ///
 /// # Errors

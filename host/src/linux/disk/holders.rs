@@ -141,16 +141,8 @@ fn parse_swaps(text: &str) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::tree::tree;
     use super::*;
-
-    /// Writes files below a folder; the parents come by themselves.
-    fn tree(root: &Path, files: &[(&str, &str)]) {
-        for (path, text) in files {
-            let path = root.join(path);
-            fs::create_dir_all(path.parent().unwrap()).unwrap();
-            fs::write(path, text).unwrap();
-        }
-    }
 
     /// A block device with its number, on others; and its partitions.
     fn block(root: &Path, name: &str, number: &str, on: &[&str], partitions: u32) {

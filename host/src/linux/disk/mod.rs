@@ -29,3 +29,5 @@ pub mod superblock;
 pub mod survey;
 pub mod swap;
 pub mod table;
+#[cfg(test)]
+mod tree;

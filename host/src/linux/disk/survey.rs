@@ -170,16 +170,8 @@ fn is_digit(character: char) -> bool {
 mod tests {
     use plan::facts::StackedKind;
 
+    use super::super::tree::tree;
     use super::*;
-
-    /// Writes files below a folder; the parents come by themselves.
-    fn tree(root: &Path, files: &[(&str, &str)]) {
-        for (path, text) in files {
-            let path = root.join(path);
-            fs::create_dir_all(path.parent().unwrap()).unwrap();
-            fs::write(path, text).unwrap();
-        }
-    }
 
     fn fixture() -> tempfile::TempDir {
         let root = tempfile::tempdir().unwrap();

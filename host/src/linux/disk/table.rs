@@ -12,13 +12,13 @@ use super::block::{Block, Device};
 use super::{gpt, partitions};
 
 /// Bytes that are zeroed at the beginning of whatever may carry an old signature. The last that libblkid looks for there
-/// is the second header of LUKS2, which may lie at 4 MiB; VMFS has its own at 1 and 2 MiB. The second superblock of btrfs,
-/// at 64 MiB, stays: neither libblkid nor mount(2) look at it.
+/// is the second header of LUKS2, which may lie at 4 MiB; VMFS has its own at 1 and 2 MiB.
 const WIPE_START: u64 = 5 << 20;
-/// And at the end: md 0.90 and 1.0, ZFS and firmware RAID, of which Promise's lies farthest from it (3087 sectors). The backup of
-/// a GPT that was written when the disk was smaller is in the middle, and stays: it counts at the end only, and where a primary
-/// that is valid says so.
+/// And at the end: md 0.90 and 1.0, ZFS and firmware RAID, of which Promise's lies farthest from it (3087 sectors).
 const WIPE_END: u64 = 2 << 20;
+/// Where btrfs has copies of its superblock, each within a block of [`BTRFS_BLOCK`] (btrfs(5)): its rescue tools find them.
+const BTRFS_COPIES: [u64; 2] = [64 << 20, 256 << 30];
+const BTRFS_BLOCK: u64 = 4096;
 /// Bytes that are written in one go while zeroing.
 const CHUNK: u64 = 1 << 20;
 
@@ -45,6 +45,7 @@ pub fn write(sys: &Path, path: &Path, table: &Table, keep: &[u32]) -> anyhow::Re
 /// When the table does not fit, what is to be kept is not there, or the device fails.
 pub fn replace(block: &mut dyn Block, table: &Table, keep: &[u32]) -> anyhow::Result<()> {
     let mut gpt = gpt::Gpt::new(table, block)?;
+    let stray = gpt::stray_backup(block).context("looking for an old backup table")?;
     if !keep.is_empty() {
         let old = gpt::read(block).context("reading the old partition table")?;
         let old = old.context("the old partition table is gone, and partitions of it are to be kept")?;
@@ -53,7 +54,9 @@ pub fn replace(block: &mut dyn Block, table: &Table, keep: &[u32]) -> anyhow::Re
     gpt::write_protective(block).context("writing the protective MBR")?;
     gpt::write(&gpt, block)?;
     let (start, end) = gpt.room(block);
-    for (from, to) in wipes(table, keep, block.sector(), start, end) {
+    let is_free = |span: &(u64, u64)| is_free(*span, &kept_spans(table, keep, block.sector()));
+    let stray: Vec<(u64, u64)> = stray.into_iter().filter(is_free).collect();
+    for (from, to) in wipes(table, keep, block.sector(), start, end).into_iter().chain(stray) {
         zero(block, from, to).with_context(|| format!("wiping bytes {from} to {to}"))?;
     }
     block.flush().context("flushing")
@@ -114,7 +117,7 @@ pub(super) fn lock(device: &Device, path: &Path) -> anyhow::Result<()> {
         .with_context(|| format!("locking {}", path.display()))
 }
 
-/// What to zero: up to [`WIPE_START`] and [`WIPE_END`] bytes of each partition and of each gap between `start` and `end`, but
+/// What to zero: the signatures of each partition and of each gap between `start` and `end`, but
 /// nothing of the partitions in `keep`. Sorted, and without overlaps.
 fn wipes(table: &Table, keep: &[u32], sector: u64, start: u64, end: u64) -> Vec<(u64, u64)> {
     let mut borders = vec![start, end];
@@ -122,19 +125,30 @@ fn wipes(table: &Table, keep: &[u32], sector: u64, start: u64, end: u64) -> Vec<
         .extend(table.partitions.iter().flat_map(|entry| [entry.first * sector, (entry.last + 1) * sector]));
     borders.sort_unstable();
     borders.dedup();
-    let kept = table.partitions.iter().filter(|entry| keep.contains(&entry.number));
-    let kept: Vec<(u64, u64)> = kept.map(|entry| (entry.first * sector, (entry.last + 1) * sector)).collect();
-    let is_free = |(from, to): &(u64, u64)| kept.iter().all(|(first, end)| to <= first || end <= from);
-    let spans = borders.windows(2).map(|pair| (pair[0], pair[1])).filter(is_free);
-    spans.flat_map(|(from, to)| ends(from, to)).collect()
+    let kept = kept_spans(table, keep, sector);
+    let spans = borders.windows(2).map(|pair| (pair[0], pair[1])).filter(|span| is_free(*span, &kept));
+    spans.flat_map(|(from, to)| signatures(from, to)).collect()
 }
 
-/// Where signatures may be in these bytes: at both ends.
-fn ends(from: u64, to: u64) -> Vec<(u64, u64)> {
-    match to - from {
-        length if length <= WIPE_START + WIPE_END => vec![(from, to)],
-        _ => vec![(from, from + WIPE_START), (to - WIPE_END, to)],
+/// First byte and end of the partitions in `keep`.
+fn kept_spans(table: &Table, keep: &[u32], sector: u64) -> Vec<(u64, u64)> {
+    let kept = table.partitions.iter().filter(|entry| keep.contains(&entry.number));
+    kept.map(|entry| (entry.first * sector, (entry.last + 1) * sector)).collect()
+}
+
+fn is_free((from, to): (u64, u64), kept: &[(u64, u64)]) -> bool {
+    kept.iter().all(|(first, end)| to <= *first || *end <= from)
+}
+
+/// Where signatures may be in these bytes: at both ends, and where btrfs has its copies.
+fn signatures(from: u64, to: u64) -> Vec<(u64, u64)> {
+    let length = to - from;
+    if length <= WIPE_START + WIPE_END {
+        return vec![(from, to)];
     }
+    let copies = BTRFS_COPIES.iter().filter(|at| *at + BTRFS_BLOCK <= length - WIPE_END);
+    let copies = copies.map(|at| (from + at, from + at + BTRFS_BLOCK));
+    std::iter::once((from, from + WIPE_START)).chain(copies).chain([(to - WIPE_END, to)]).collect()
 }
 
 /// Wipes the signatures of a device that nobody uses.
@@ -143,7 +157,7 @@ fn ends(from: u64, to: u64) -> Vec<(u64, u64)> {
 /// When something uses it, or it fails.
 pub fn wipe(path: &Path) -> anyhow::Result<()> {
     let mut device = Device::exclusive(path)?;
-    for (from, to) in ends(0, device.size()) {
+    for (from, to) in signatures(0, device.size()) {
         zero(&mut device, from, to)
             .with_context(|| format!("wiping bytes {from} to {to} of {}", path.display()))?;
     }
@@ -168,6 +182,19 @@ pub(super) fn zero(device: &mut dyn Block, from: u64, to: u64) -> std::io::Resul
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn superblocks_of_btrfs_within_a_partition() {
+        const MIB: u64 = 1 << 20;
+        let ends = |to: u64| [(3 * MIB, 8 * MIB), (to - 2 * MIB, to)];
+        let copy = (67 * MIB, 67 * MIB + 4096);
+        assert_eq!(signatures(3 * MIB, 69 * MIB), ends(69 * MIB), "what is at the end is zeroed with it");
+        let [start, end] = ends(70 * MIB);
+        assert_eq!(signatures(3 * MIB, 70 * MIB), [start, copy, end]);
+        let far = (256 << 30) + 3 * MIB;
+        let [start, end] = ends(far + 9 * MIB);
+        assert_eq!(signatures(3 * MIB, far + 9 * MIB), [start, copy, (far, far + 4096), end]);
+    }
 
     #[test]
     fn wipes_both_ends_of_partitions_and_gaps() {
