@@ -15,7 +15,6 @@ use nii::trust::{KusuHost, Trust};
 use nii::v1::{InstallType, Phase, Script};
 use nii::{Finding, Nii};
 use plan::Facts;
-use plan::facts::Firmware;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -177,7 +176,6 @@ pub fn fetch(
     let info = kusu::parse(&answer)?;
     let mut around = Around {
         base: node.base.clone(),
-        efi: facts.firmware == Firmware::Efi,
         uid: Some(node.uid.clone()),
         nics: facts.nics.iter().map(|nic| (nic.name.clone(), nic.mac.clone())).collect(),
         ..Around::default()

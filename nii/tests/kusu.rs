@@ -86,7 +86,6 @@ fn its_storage() {
     assert_eq!(
         first.partitions.iter().map(row).collect::<Vec<_>>(),
         [
-            ("bios".into(), PartitionType::BiosBoot, Some(1), false),
             ("boot".into(), PartitionType::Xbootldr, Some(1024), false),
             ("swap".into(), PartitionType::Swap, Some(2000), false),
             ("pv1-3".into(), PartitionType::Lvm, None, false),
@@ -134,14 +133,6 @@ fn disks_go_by_their_numbers() {
     assert_eq!(numbers(PACKAGE), expected);
     let third = PACKAGE.replace("device=\"2\" partition=\"1\"", "device=\"3\" partition=\"1\"");
     assert_eq!(numbers(&third)[1], ("disk3".to_owned(), select(3)), "disk 2 is left alone");
-}
-
-#[test]
-fn under_uefi_there_is_an_esp() {
-    let (nii, _) = parse(PACKAGE.as_bytes()).unwrap().to_nii(&Around { efi: true, ..around() }).unwrap();
-    let esp = &nii.storage.disks[0].partitions[0];
-    assert_eq!((esp.label.as_str(), esp.kind, esp.size_mib), ("esp", PartitionType::Esp, Some(512)));
-    assert_eq!(nii.storage.mounted_at("/boot/efi").unwrap().device, "esp");
 }
 
 #[test]

@@ -4,6 +4,7 @@
 
 mod support;
 
+use nii::kusu::Around;
 use nii::v1::{PartitionType, Storage};
 use plan::facts::{Facts, Firmware, Table, TableEntry};
 use plan::op::Act;
@@ -126,6 +127,26 @@ fn on_each_disk_below() {
     let one = firsts(&array);
     assert!(one[1].starts_with("1 esp 512 vfat on /boot/efi; added"), "{one:?}");
     assert!(one[0].starts_with("1 mc") && one[2].starts_with("1 mb"), "{one:?}");
+}
+
+/// Its rows know neither.
+#[test]
+fn for_kusu_as_well() {
+    let text = include_str!("../../nii/fixtures/kusu/package.xml");
+    let (nii, _) = nii::kusu::parse(text.as_bytes()).unwrap().to_nii(&Around::default()).unwrap();
+    let storage = serde_json::to_value(&nii.storage).unwrap();
+    let mut facts = bios().facts;
+    facts.disks = vec![disk("/dev/vda", 64 * GIB), disk("/dev/vdb", 64 * GIB)];
+    let mut first = |firmware| {
+        facts.firmware = firmware;
+        made(&facts, &storage)[0][0].clone()
+    };
+    assert!(first(Firmware::Bios).starts_with("1 bios 1 "), "{}", first(Firmware::Bios));
+    assert!(
+        first(Firmware::Efi).starts_with("1 esp 512 vfat on /boot/efi; added"),
+        "{}",
+        first(Firmware::Efi)
+    );
 }
 
 #[test]

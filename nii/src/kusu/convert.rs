@@ -24,7 +24,7 @@ pub(super) fn nii(info: &NodeInfo, around: &Around) -> Result<(Nii, Vec<Finding>
     let image = if kind == InstallType::Package { None } else { image(info, around, out) };
     let storage = match kind {
         InstallType::Diskless => Storage::default(),
-        _ => storage::storage(&info.partitions, around.efi, out),
+        _ => storage::storage(&info.partitions, out),
     };
     let nii = Nii {
         version: VERSION,

@@ -139,8 +139,6 @@ pub struct PartitionRow {
 pub struct Around {
     /// Base URL of the head node that answered, as in `http://10.1.0.1`.
     pub base: String,
-    /// Whether the node was booted by UEFI: Kusu's partitions know neither an ESP nor a BIOS boot partition.
-    pub efi: bool,
     /// [`uid`] of the node.
     pub uid: Option<String>,
     /// Names and MAC addresses of the interfaces that the node has: as with Kusu, others are left out. Empty: not known.

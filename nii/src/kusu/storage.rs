@@ -15,7 +15,7 @@ use crate::v1::{
 
 type Out<'a> = &'a mut Vec<Finding>;
 
-pub(super) fn storage(rows: &[PartitionRow], efi: bool, out: Out<'_>) -> Storage {
+pub(super) fn storage(rows: &[PartitionRow], out: Out<'_>) -> Storage {
     let mut layout = Layout::default();
     for (i, row) in rows.iter().enumerate() {
         let path = format!("nodeinfo.partition[{i}]");
@@ -28,7 +28,7 @@ pub(super) fn storage(rows: &[PartitionRow], efi: bool, out: Out<'_>) -> Storage
             Kind::Partition => layout.partition(row, &options, &path, out),
         }
     }
-    layout.finish(efi)
+    layout.finish()
 }
 
 enum Kind {
@@ -221,10 +221,9 @@ impl Layout {
         });
     }
 
-    fn finish(mut self, efi: bool) -> Storage {
+    fn finish(mut self) -> Storage {
         self.merge_groups();
         self.keep_below();
-        let boot = self.boot_disk();
         let disks = std::mem::take(&mut self.disks).into_iter().map(|(number, partitions)| Disk {
             name: format!("disk{number}"),
             select: DiskSelect { number: Some(number), ..DiskSelect::default() },
@@ -232,7 +231,6 @@ impl Layout {
             partitions: partitions.into_values().collect(),
         });
         self.storage.disks = disks.collect();
-        self.make_bootable(&boot, efi);
         self.storage
     }
 
@@ -262,38 +260,6 @@ impl Layout {
             group.preserve |= volumes.into_iter().any(|volume| volume.preserve)
                 || members.iter().any(|member| member.preserve);
             members.iter_mut().for_each(|member| member.preserve = group.preserve);
-        }
-    }
-
-    /// The disk with `/boot`, else with `/`, else the first.
-    fn boot_disk(&self) -> String {
-        let with = |kind: PartitionType| {
-            let has = |partitions: &BTreeMap<u32, Partition>| partitions.values().any(|p| p.kind == kind);
-            self.disks.iter().find(|(_, partitions)| has(partitions)).map(|(number, _)| *number)
-        };
-        let first = || self.disks.keys().next().copied();
-        let number = with(PartitionType::Xbootldr).or_else(|| with(PartitionType::Root)).or_else(first);
-        number.map(|number| format!("disk{number}")).unwrap_or_default()
-    }
-
-    fn make_bootable(&mut self, boot: &str, efi: bool) {
-        let kind = if efi { PartitionType::Esp } else { PartitionType::BiosBoot };
-        let is_there = self.storage.disks.iter().flat_map(|disk| &disk.partitions).any(|p| p.kind == kind);
-        let Some(disk) = self.storage.disks.iter_mut().find(|disk| disk.name == boot) else { return };
-        if is_there {
-            return;
-        }
-        let (label, size_mib) = if efi { ("esp", 512) } else { ("bios", 1) };
-        let partition =
-            Partition { label: label.into(), kind, size_mib: Some(size_mib), ..Partition::default() };
-        disk.partitions.insert(0, partition);
-        if efi {
-            self.storage.filesystems.push(Filesystem {
-                device: label.into(),
-                format: Format::Vfat,
-                mount: Some("/boot/efi".into()),
-                ..Filesystem::default()
-            });
         }
     }
 }
