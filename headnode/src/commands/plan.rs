@@ -6,6 +6,7 @@ use nii::v1::InstallType;
 use nii::{Finding, Nii, Strictness};
 use serde_json::json;
 use uuid::Uuid;
+use zeroize::Zeroizing;
 
 use super::Context;
 use super::image::manifest;
@@ -26,7 +27,8 @@ pub async fn plan(context: &Context, name: &str) -> Result<()> {
     };
     let facts: Facts =
         serde_json::from_value(facts).with_context(|| format!("reading the facts of {name}"))?;
-    let text = Recipe::of(&context.store, node).await?.nii(Form::Public)?;
+    // With its secrets: what the node would miss is said, and nothing else of them is.
+    let text = Zeroizing::new(Recipe::of(&context.store, node).await?.nii(Form::WithSecrets(Vec::new()))?);
     let (nii, mut findings) = nii::read(text.as_bytes(), Strictness::Lenient)?;
     ensure!(nii.install.kind != InstallType::Diskless, "{name} is diskless: no disk is written");
     findings.extend(planned(context, &facts, &nii, arming)?);

@@ -4,7 +4,7 @@ use nii::event::{Body, Failure};
 use nii::session::ErrorCode;
 use serde_json::json;
 
-use crate::head::{Head, MAC, Machine};
+use crate::head::{DISKED, Head, MAC, Machine};
 
 fn installing(group: &str) -> (Head, Machine) {
     let mut head = Head::new();
@@ -177,6 +177,20 @@ fn a_plan_from_the_last_facts() {
     assert!(shown.contains("ext4 `precious`, 3 MiB in use"), "{shown}");
     assert!(shown.contains("the image has no kernel"), "{shown}");
     assert_eq!(refused.status.code(), Some(1));
+
+    let vault = DISKED.replace(
+        "{ label = \"root\"",
+        "{ label = \"data\", type = \"luks\", size_mib = 64 }, { label = \"root\"",
+    );
+    let vault = vault.replace(
+        "[[storage.filesystems]]",
+        "[[storage.luks]]\nname = \"vault\"\ndevice = \"data\"\n[luks_keys]\nvault = \"opensesame\"\n[[storage.filesystems]]",
+    );
+    head.ok(&["group", "add", "vault", "--file", &head.file("vault.toml", &vault)]);
+    head.ok(&["node", "set", "n1", "--group", "vault"]);
+    let shown = String::from_utf8(head.run(&["plan", "n1"]).stdout).unwrap();
+    assert!(shown.contains("vault"), "{shown}");
+    assert!(!shown.contains("passphrase") && !shown.contains("opensesame"), "{shown}");
 
     head.furnish_package();
     let plan = head.json(&["plan", "n1"]);
