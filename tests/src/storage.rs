@@ -13,6 +13,8 @@ use crate::vm::{Kernel, Spec, Vm};
 
 /// The arming of every case; a case that is cut at each op derives others from it.
 const ARMING: &str = "0b4c1d0e-5f3a-4c8e-9a54-7d1f6f0b7c11";
+/// Of what was installed before.
+const OLD_ARMING: &str = "5d1f2c4a-90b7-4a1c-9a3e-1c2b7f0d6e21";
 /// Any CA: nobody speaks TLS here.
 const CA: &str = include_str!("../../host/tests/support/ca.pem");
 /// Until the guest has begun.
@@ -56,7 +58,31 @@ impl Case {
     /// What is in `length` bytes from `start` on of the disk with this serial number stays.
     #[must_use]
     pub fn keeping(mut self, serial: &str, start: u64, length: u64) -> Self {
-        self.0["kept"] = json!({"serial": serial, "start": start, "length": length});
+        self.0["kept"] = json!([{"serial": serial, "start": start, "length": length}]);
+        self
+    }
+
+    /// What is on these devices stays, by their names in the NII: arrays, encrypted devices, `group/volume`. Their digests are
+    /// said in this order, with `+` between them.
+    #[must_use]
+    pub fn keeping_devices(mut self, names: &[&str]) -> Self {
+        self.0["kept"] = json!(names);
+        self
+    }
+
+    /// It is the old system, that a later case keeps something of: once it is whole, that is filled with bytes that no file system
+    /// knows of, before its digest is said.
+    #[must_use]
+    pub fn filled(mut self) -> Self {
+        self.0["fill"] = true.into();
+        self.0["arming"] = OLD_ARMING.into();
+        self
+    }
+
+    /// The passphrase of an encrypted device.
+    #[must_use]
+    pub fn with_passphrase(mut self, device: &str, passphrase: &str) -> Self {
+        self.0["nii"]["secrets"]["luks_keys"][device] = passphrase.into();
         self
     }
 }

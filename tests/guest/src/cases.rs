@@ -32,23 +32,32 @@ pub struct Entry {
     /// Kill the worker at each op in turn, and install again; else install once.
     #[serde(default)]
     pub cuts: bool,
-    /// A partition that keeps its bytes.
+    /// What keeps its bytes.
     #[serde(default)]
-    pub kept: Option<Kept>,
+    pub kept: Vec<Kept>,
+    /// Put bytes where there are none on what is kept, once the install is whole.
+    #[serde(default)]
+    pub fill: bool,
     /// Write each op's number to this disk when it begins, where nothing else lies: a log of writes shows it.
     #[serde(default)]
     pub marks: Option<String>,
 }
 
-/// A partition by its place.
+/// Something whose bytes stay.
 #[derive(Clone, Deserialize)]
-pub struct Kept {
-    /// Serial number of the disk.
-    pub serial: String,
-    /// First byte.
-    pub start: u64,
-    /// Bytes.
-    pub length: u64,
+#[serde(untagged)]
+pub enum Kept {
+    /// Bytes of a disk.
+    Place {
+        /// Serial number of the disk.
+        serial: String,
+        /// First byte.
+        start: u64,
+        /// Bytes.
+        length: u64,
+    },
+    /// A device by its name in the NII: an array's, an encrypted device's, or `group/volume`.
+    Named(String),
 }
 
 /// A case, ready.

@@ -6,9 +6,7 @@ use std::path::Path;
 use anyhow::{Context as _, Result, ensure};
 use host::Machine;
 use host::journal::{self, State};
-use host::linux::disk::block::{Block as _, Device};
 use host::linux::processes;
-use nii::digest::Digest;
 use nii::v1::Format;
 use plan::facts::Facts;
 use plan::op::{BlockDevice, StackAct};
@@ -16,7 +14,8 @@ use plan::stack::tools;
 use plan::{Act, Op, Plan};
 use uuid::Uuid;
 
-use crate::cases::{Case, Kept};
+use crate::cases::Case;
+use crate::kept::Keeper;
 use crate::worker::{self, Tell};
 
 /// Where the installed file systems are mounted for a look.
@@ -39,8 +38,8 @@ pub fn run(case: &Case, arming: Uuid) -> Result<()> {
     let whole = files_are_there(case);
     machine.apply(&Op::new(Act::Unmount, "it was looked at"), &mut Tell)?;
     whole?;
-    if let Some(kept) = &case.entry.kept {
-        println!("kept {}", digest(kept, &facts)?);
+    if !case.entry.kept.is_empty() {
+        println!("kept {}", Keeper { case, facts: &facts, plan: &plan, machine: &mut machine }.digests()?);
     }
     Ok(())
 }
@@ -51,16 +50,20 @@ fn start(op: &Op, machine: &mut dyn Machine) -> Result<()> {
     let act = match act.clone() {
         StackAct::MakeArray { array, devices, .. } => StackAct::StartArray { array, devices },
         StackAct::MakeGroup { group, devices, .. } | StackAct::CheckGroup { group, devices } => {
-            // With the same view of the devices as in an install, which itself starts no group.
-            let mut argv = tools::is_group(&group, &devices);
-            argv.splice(1..3, ["vgchange".to_owned(), "--activate=y".to_owned()]);
-            return processes::run(&argv, &mut Quiet);
+            return activate(&group, &devices);
         }
         start @ (StackAct::StartArray { .. } | StackAct::OpenLuks { .. }) => start,
         _ => return Ok(()),
     };
     machine.apply(&Op::new(Act::Stack(act), "to look at what is on it"), &mut Tell)?;
     Ok(())
+}
+
+/// Starts a group, with the same view of the devices as in an install, which itself starts none.
+pub fn activate(group: &str, devices: &[BlockDevice]) -> Result<()> {
+    let mut argv = tools::is_group(group, devices);
+    argv.splice(1..3, ["vgchange".to_owned(), "--activate=y".to_owned()]);
+    processes::run(&argv, &mut Quiet)
 }
 
 /// The plan's mounts, from which nothing is changed.
@@ -110,13 +113,6 @@ fn files_are_there(case: &Case) -> Result<()> {
         ensure!(found == text, "{} holds {found:?}", path.display());
     }
     Ok(())
-}
-
-/// Of the bytes of a partition.
-fn digest(kept: &Kept, facts: &Facts) -> Result<Digest> {
-    let mut device = Device::read_only(Path::new(worker::disk(facts, &kept.serial)?))?;
-    let bytes = device.read(kept.start, usize::try_from(kept.length)?).context("reading what is kept")?;
-    Ok(Digest::of(&bytes))
 }
 
 /// Checkers say much when all is well; their last lines are in the error when it is not.

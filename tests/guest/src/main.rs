@@ -2,13 +2,14 @@
 //! the real machine of `host`, and a few files in the place of an image.
 //!
 //! As PID 1 it is the [`judge`]: it reads the [`cases`], starts this program again as [`worker`], kills it when the case
-//! says so, starts it once more, has the outcome looked at, and says on the console how each went.
+//! says so, starts it once more, has the outcome looked at (also whether what is [`kept`] is the same), and says on the console how each went.
 
 #![allow(clippy::print_stdout, reason = "the console, and the worker's way to talk to the judge")]
 
 mod cases;
 mod check;
 mod judge;
+mod kept;
 mod worker;
 
 use std::process::ExitCode;
