@@ -56,6 +56,7 @@ pub(crate) fn plan<'a>(
     let planned: Vec<Planned<'_>> = planned.into_iter().map(|(_, planned)| planned).collect();
     if planned.len() == storage.disks.len() {
         names::taken(facts, storage, &planned, out);
+        names::straddling(facts, &planned, out);
     }
     planned
 }
@@ -146,16 +147,23 @@ fn not_alone(facts: &Facts, disk: &facts::Disk) -> Option<String> {
             describe(disk)
         ));
     }
-    let wwn = disk.wwn.as_ref()?;
-    let paths: Vec<&str> = facts
-        .disks
-        .iter()
-        .filter(|other| other.wwn.as_ref() == Some(wwn))
-        .map(|other| other.path.as_str())
-        .collect();
+    // A virtual disk may have no WWN: then the serial number says it, with all else that would be the same.
+    let is_same = |other: &&facts::Disk| match (&disk.wwn, &other.wwn) {
+        (Some(wwn), Some(other)) => wwn.eq_ignore_ascii_case(other),
+        (None, None) => {
+            let what = |disk: &facts::Disk| (disk.serial.clone(), disk.size, disk.model.clone());
+            disk.serial.is_some() && what(other) == what(disk)
+        }
+        _ => false,
+    };
+    let paths: Vec<&str> = facts.disks.iter().filter(is_same).map(|other| other.path.as_str()).collect();
+    let id = match (&disk.wwn, &disk.serial) {
+        (Some(wwn), _) => format!("wwn {wwn}"),
+        (None, serial) => format!("serial {}", serial.as_deref().unwrap_or_default()),
+    };
     (paths.len() > 1).then(|| {
         format!(
-            "{} is one disk with wwn {wwn} (multipath), which is not supported; leave one path",
+            "{} are one disk by their {id} (multipath), which is not supported; leave one path",
             paths.join(" and ")
         )
     })
@@ -212,11 +220,13 @@ fn misses(name: &str, wanted: &str, disk: &facts::Disk) -> Option<String> {
 /// Why disks of its kind are passed over.
 fn excluded(select: &DiskSelect, disk: &facts::Disk) -> Option<String> {
     let why = |kind, is: bool, text: &str| (is && select.excludes(kind)).then(|| text.to_owned());
-    why(Excluded::Removable, disk.removable, "is removable, and not named by serial, wwn or path")
+    let is_san = matches!(disk.transport.as_deref(), Some("fc" | "iscsi"));
+    why(Excluded::Removable, disk.removable, "is removable, and not named by serial, wwn or by_path")
         .or_else(|| why(Excluded::ReadOnly, disk.read_only, "is read-only"))
         .or_else(|| {
             why(Excluded::Usb, disk.transport.as_deref() == Some("usb"), "is on USB, which was not asked for")
         })
+        .or_else(|| why(Excluded::San, is_san, "is in a storage network, which was not asked for"))
         .or_else(|| {
             let users = format!("is in use by {}", disk.in_use.join(", "));
             why(Excluded::InUse, !disk.in_use.is_empty(), &users)

@@ -142,11 +142,11 @@ pub enum StackedKind {
 }
 
 /// What lies on a disk or a partition, in the words of blkid(8).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Content {
     /// The partition's number; `None` for the disk itself.
     pub partition: Option<u32>,
-    /// `ext4`, `LVM2_member`, `linux_raid_member`, `crypto_LUKS`, …
+    /// `ext4`, `LVM2_member`, `linux_raid_member`, `crypto_LUKS`, …; [`Content::UNREADABLE`].
     pub kind: String,
     /// Its label; of a member of an array the array's name, of a physical volume that of its group.
     #[serde(default)]
@@ -159,6 +159,14 @@ pub struct Content {
     /// Bytes in use when it was last unmounted, where the format says so.
     #[serde(default)]
     pub used: Option<u64>,
+    /// Of how many members the array is made that it is in, spares not counted, or of how many physical volumes the group.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub members: Option<u32>,
+}
+
+impl Content {
+    /// The `kind` of a place that cannot be read.
+    pub const UNREADABLE: &str = "unreadable";
 }
 
 /// A GPT: as found, and as wanted.

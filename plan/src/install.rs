@@ -167,12 +167,11 @@ fn record(inputs: &Inputs<'_>, disks: &[Planned<'_>], root: &Root, committed: bo
     Some(Act::WriteJournal { partition, record })
 }
 
-/// The tables, then the journal: from here on the root's type says that it is not to be booted.
+/// The tables and the journal: from then on the root's type says that it is not to be booted.
 fn partition(inputs: &Inputs<'_>, disks: &[Planned<'_>], root: &Root, out: &mut Vec<Finding>) -> Vec<Op> {
-    let mut ops = partition::ops(inputs.facts, &inputs.nii.storage, disks, out);
     let journal = record(inputs, disks, root, false);
-    ops.extend(journal.map(|act| Op::new(act, "the next boot must know whose install this is")));
-    ops
+    let journal = journal.map(|act| Op::new(act, "the next boot must know whose install this is"));
+    partition::ops(inputs.facts, &inputs.nii.storage, disks, journal, out)
 }
 
 fn unpack(inputs: &Inputs<'_>) -> Vec<Op> {

@@ -1,35 +1,49 @@
 //! What becomes of the disks before there is a journal: the stage `partition` of every install but for its last op.
 //!
-//! What is in the way is let go ([`teardown`]); disks that erase themselves do so, and lose their old tables with it; the new
-//! tables are written, in which the root says that it is not to be booted; then everything that is not kept is erased
-//! where that was asked for. So a power cut leaves an old table or the new one, and kept partitions in either.
+//! What is in the way is let go ([`teardown`]), and all disks are looked at once more. First the disk with the journal gets
+//! its table, in which the root says that it is not to be booted, and the journal; then the other disks theirs. Disks that
+//! erase themselves do so right before, and lose their old tables with it; everything else that is not kept is erased at the
+//! end, where that was asked for. So a power cut leaves an old table or the new one, kept partitions in either, and no old
+//! system that boots from the root's disk while others are gone.
 
 use nii::Finding;
 use nii::v1::{Storage, Wipe};
 
 use crate::disks::Planned;
 use crate::facts::Facts;
-use crate::op::{Act, Op};
+use crate::op::{Act, DiskId, Op};
 use crate::table::Layout;
-use crate::{teardown, wipe};
+use crate::{journal, teardown, wipe};
 
-/// The ops, for the disks in the NII's order.
+/// The ops; `journal` writes the record that says whose install this is.
 pub(crate) fn ops(
     facts: &Facts,
     storage: &Storage,
     disks: &[Planned<'_>],
+    journal: Option<Op>,
     out: &mut Vec<Finding>,
 ) -> Vec<Op> {
     wipe::check(facts, storage, disks, out);
-    let mut ops = teardown::ops(facts, disks, out);
-    ops.extend(disks.iter().filter_map(|planned| erase(planned, true)));
-    ops.extend(disks.iter().map(|planned| {
-        let Layout { table, keep, .. } = planned.layout.clone();
-        let act = Act::WriteTable { disk: planned.disk.path.clone(), table, keep };
-        Op::new(act, format!("it is disk `{}` of the NII", planned.wanted.name))
-    }));
+    let mut ops = teardown::ops(facts, storage, disks, out);
+    let ids = disks.iter().map(|planned| DiskId::from(planned.disk)).collect();
+    ops.push(Op::new(Act::CheckDisks { disks: ids }, "from here on they are changed"));
+    let (first, others): (Vec<&Planned<'_>>, Vec<&Planned<'_>>) =
+        disks.iter().partition(|planned| planned.layout.entry(journal::LABEL).is_some());
+    // A disk may take hours to erase itself.
+    let (slow, quick): (Vec<&Planned<'_>>, Vec<&Planned<'_>>) =
+        others.into_iter().partition(|planned| planned.wanted.wipe == Some(Wipe::Secure));
+    let renewed = |planned: &Planned<'_>| erase(planned, true).into_iter().chain([table(planned)]);
+    ops.extend(first.into_iter().flat_map(renewed));
+    ops.extend(journal);
+    ops.extend(quick.into_iter().chain(slow).flat_map(renewed));
     ops.extend(disks.iter().filter_map(|planned| erase(planned, false)));
     ops
+}
+
+fn table(planned: &Planned<'_>) -> Op {
+    let Layout { table, keep, .. } = planned.layout.clone();
+    let act = Act::WriteTable { disk: planned.disk.path.clone(), table, keep };
+    Op::new(act, format!("it is disk `{}` of the NII", planned.wanted.name))
 }
 
 /// The disk's erasure, if it has one that is this `secure`.

@@ -61,6 +61,10 @@ impl fmt::Display for Act {
                 )
             }
             Self::Release { holder } => holder.fmt(f),
+            Self::CheckDisks { disks } => {
+                let disks: Vec<String> = disks.iter().map(ToString::to_string).collect();
+                write!(f, "check that nobody uses {}", disks.join(", "))
+            }
             Self::WriteTable { disk, table, keep } => {
                 write!(f, "write partition table of {disk}: {table}")?;
                 keep.iter().try_for_each(|number| write!(f, "; {number} is kept"))

@@ -80,7 +80,7 @@ pub fn summary(facts: &Facts, storage: &Storage, arming: Uuid) -> Summary {
     let (stacked_kept, stacked) = (stacked::rows(&sizes, true), stacked::rows(&sizes, false));
     let disks = planned.iter().map(|planned| one(planned, storage, &added)).collect();
     let released = match storage.mode {
-        StorageMode::Camphor => teardown::ops(facts, &planned, &mut Vec::new()),
+        StorageMode::Camphor => teardown::ops(facts, storage, &planned, &mut Vec::new()),
         // anaconda takes apart what it finds.
         StorageMode::Anaconda => Vec::new(),
     };

@@ -7,10 +7,12 @@
 use std::path::Path;
 
 use nii::Finding;
+use nii::v1::Storage;
 
 use crate::disks::{self, Planned};
 use crate::facts::{Disk, Facts, Stacked, StackedKind};
 use crate::op::{Act, Holder, NEW_ROOT, Op};
+use crate::stack::volume_ref;
 
 /// Everything that is built on a disk or on partitions of it, at any depth, and the disk and its partitions where they are
 /// in use.
@@ -50,7 +52,12 @@ pub fn mounts<'a>(stacked: &'a [Stacked], disk: &str) -> Vec<&'a str> {
 }
 
 /// The ops that let go of everything on the disks that are written, from the top down.
-pub(crate) fn ops(facts: &Facts, planned: &[Planned<'_>], out: &mut Vec<Finding>) -> Vec<Op> {
+pub(crate) fn ops(
+    facts: &Facts,
+    storage: &Storage,
+    planned: &[Planned<'_>],
+    out: &mut Vec<Finding>,
+) -> Vec<Op> {
     let mut ops = Vec::new();
     if facts.stacked.iter().flat_map(|one| &one.mounts).any(|path| is_in_new_root(path)) {
         let holder = Holder::Mount { path: NEW_ROOT.to_owned() };
@@ -58,6 +65,8 @@ pub(crate) fn ops(facts: &Facts, planned: &[Planned<'_>], out: &mut Vec<Finding>
     }
     let mut left = in_the_way(facts, planned);
     others_too(facts, planned, &left, out);
+    half_kept(facts, planned, &left, out);
+    names_in_use(facts, storage, &left, out);
     for one in left.iter().filter(|one| one.swap) {
         let holder = Holder::Swap { device: one.node.clone() };
         ops.push(Op::new(Act::Release { holder }, reason(one, facts, planned)));
@@ -126,6 +135,61 @@ fn others_too(facts: &Facts, planned: &[Planned<'_>], released: &[&Stacked], out
     }
 }
 
+/// An error for what lies on a partition that is kept, and on one that is not: the half that stays would be worth nothing.
+fn half_kept(facts: &Facts, planned: &[Planned<'_>], released: &[&Stacked], out: &mut Vec<Finding>) {
+    let kept = |node: &str| {
+        planned.iter().any(|planned| {
+            let number = partition_number(node, &planned.disk.path);
+            number.is_some_and(|number| planned.layout.keep.contains(&number))
+        })
+    };
+    let written = |node: &str| planned.iter().any(|planned| is_part(node, &planned.disk.path));
+    for one in released {
+        let bottom = bottom(&facts.stacked, &one.node);
+        let stays = bottom.iter().find(|node| kept(node));
+        let goes = bottom.iter().find(|node| written(node) && !kept(node));
+        if let (Some(stays), Some(goes)) = (stays, goes) {
+            let message = format!(
+                "{} is on {stays}, which is kept, and on {goes}, which is not: keep both, or neither",
+                name(one)
+            );
+            out.push(Finding::error("storage.disks", message));
+        }
+    }
+}
+
+/// The partitions and disks that a device lies on, at any depth; its own node, if it lies on nothing.
+fn bottom<'a>(stacked: &'a [Stacked], node: &'a str) -> Vec<&'a str> {
+    match stacked.iter().find(|one| one.node == node) {
+        Some(one) if !one.on.is_empty() => one.on.iter().flat_map(|below| bottom(stacked, below)).collect(),
+        _ => vec![node],
+    }
+}
+
+/// An error for each volume and encrypted device of the NII whose name in device-mapper something has that goes on: what is
+/// made would be taken for that, or fail when the tables are written already.
+fn names_in_use(facts: &Facts, storage: &Storage, released: &[&Stacked], out: &mut Vec<Finding>) {
+    let stays = facts.stacked.iter().filter(|one| !released.contains(one));
+    let mut refuse = |path: String, wanted: &str| {
+        let is_it = |one: &&Stacked| matches!(&one.kind, StackedKind::Mapped { name, .. } if name == wanted);
+        if let Some(one) = stays.clone().find(is_it) {
+            let on = bottom(&facts.stacked, &one.node).join(" and ");
+            let message = format!(
+                "{} is active on {on}, which the install does not touch, and has the name that this is to have; take it \
+                 apart, or take another name",
+                name(one)
+            );
+            out.push(Finding::error(path, message));
+        }
+    };
+    for (i, volume) in storage.logical_volumes.iter().enumerate() {
+        refuse(format!("storage.logical_volumes[{i}].name"), &volume_ref(volume).mapper());
+    }
+    for (i, luks) in storage.luks.iter().enumerate() {
+        refuse(format!("storage.luks[{i}].name"), &luks.name);
+    }
+}
+
 fn holder(one: &Stacked) -> Option<Holder> {
     match &one.kind {
         StackedKind::Array => Some(Holder::Array { node: one.node.clone() }),
@@ -177,10 +241,15 @@ fn is_in_new_root(path: &str) -> bool {
 
 /// Whether a node is this disk, or a partition of it.
 fn is_part(node: &str, disk: &str) -> bool {
-    let Some(rest) = node.strip_prefix(disk) else { return false };
+    node == disk || partition_number(node, disk).is_some()
+}
+
+/// The number of a partition by its node; `None` if it is none of this disk.
+fn partition_number(node: &str, disk: &str) -> Option<u32> {
+    let rest = node.strip_prefix(disk)?;
     let number =
-        if disk.ends_with(|last: char| last.is_ascii_digit()) { rest.strip_prefix('p') } else { Some(rest) };
-    rest.is_empty() || number.is_some_and(is_number)
+        if disk.ends_with(|last: char| last.is_ascii_digit()) { rest.strip_prefix('p')? } else { rest };
+    is_number(number).then(|| number.parse().ok()).flatten()
 }
 
 fn is_number(text: &str) -> bool {

@@ -84,6 +84,37 @@ fn by_uefi_an_esp() {
     assert_eq!(targets[0].made.len(), 5, "the salvage knows of it");
 }
 
+/// Firmware starts from one ESP; of several, and of a mirror with one, people expect more.
+#[test]
+fn what_firmware_would_not_find() {
+    let mut case = efi();
+    partitions(&mut case).insert(0, json!({"label": "esp2", "type": "esp", "size_mib": 64}));
+    let second = json!({"device": "esp2", "format": "vfat", "mount": "/efi"});
+    case.nii["storage"]["filesystems"].as_array_mut().unwrap().push(second);
+    let findings = case.disked().unwrap_err();
+    assert!(findings.iter().any(|finding| finding.message.contains("have ESPs at")), "{findings:#?}");
+    let mut case = efi();
+    case.facts.disks.push(disk("/dev/vdb", 8 * GIB));
+    case.facts.tools.push("mdadm".into());
+    let disks = ["a", "b"].map(|letter| {
+        json!({"name": letter, "select": {"path": format!("/dev/vd{letter}")},
+            "partitions": [{"label": format!("m{letter}"), "type": "raid"}]})
+    });
+    case.nii["storage"] = json!({
+        "disks": disks,
+        "raid": [{"name": "sys", "level": "raid1", "devices": ["ma", "mb"]}],
+        "filesystems": [{"device": "sys", "format": "ext4", "mount": "/"}],
+    });
+    let plan = case.disked().unwrap_or_else(|findings| panic!("{findings:#?}"));
+    let warned = |plan: &plan::Plan| {
+        plan.warnings.iter().any(|finding| finding.message.starts_with("the ESP is on /dev/vda only"))
+    };
+    assert!(warned(&plan), "{:?}", plan.warnings);
+    case.nii["storage"]["raid"][0]["level"] = json!("raid0");
+    let plan = case.disked();
+    assert!(!plan.is_ok_and(|plan| warned(&plan)), "it does not outlive a disk");
+}
+
 /// A package install, whose documents may have arrays and volumes: each disk below `/boot` gets one.
 #[test]
 fn on_each_disk_below() {

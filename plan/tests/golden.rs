@@ -84,8 +84,8 @@ fn attempts_make_the_same_and_armings_do_not() {
     for step in ["format", "unpack", "configure", "bootloader", "commit"] {
         assert_eq!(first.ops(step), again.ops(step), "{step}");
     }
-    assert_eq!(first.ops("partition")[0], again.ops("partition")[0]);
-    assert_ne!(first.ops("partition")[1], again.ops("partition")[1], "the journal tells attempts apart");
+    assert_eq!(first.ops("partition")[..2], again.ops("partition")[..2]);
+    assert_ne!(first.ops("partition")[2], again.ops("partition")[2], "the journal tells attempts apart");
     assert_ne!(first.ops("format"), plan(other, support::ATTEMPT).ops("format"));
 }
 

@@ -41,6 +41,7 @@ fn case(sector: u32, kept: &[Value]) -> Case {
         uuid: Some(format!("uuid-{number}")),
         size: GIB,
         used: None,
+        members: None,
     };
     found.contents =
         vec![content(2, "linux_raid_member", "home"), content(5, "xfs", "home"), content(7, "ext4", "data")];
@@ -52,7 +53,7 @@ fn case(sector: u32, kept: &[Value]) -> Case {
 
 fn layout(case: &Case) -> Result<(Table, Vec<u32>), String> {
     let plan = case.disked().map_err(|findings| findings[0].to_string())?;
-    match plan.ops("partition")[0].act.clone() {
+    match plan.ops("partition")[1].act.clone() {
         Act::WriteTable { table, keep, .. } => Ok((table, keep)),
         other => panic!("{other}"),
     }

@@ -5,7 +5,7 @@
 mod support;
 
 use nii::Finding;
-use plan::facts::{Content, Facts};
+use plan::facts::{Content, Facts, Stacked, StackedKind};
 use plan::package;
 use serde_json::json;
 use support::{ARMING, ATTEMPT, Case, GIB, bios, disk};
@@ -42,7 +42,7 @@ fn case() -> Case {
 
 fn content(partition: Option<u32>, kind: &str, label: &str) -> Content {
     let (kind, label) = (kind.to_owned(), Some(label.to_owned()));
-    Content { partition, kind, label, uuid: None, size: GIB, used: None }
+    Content { partition, kind, label, uuid: None, size: GIB, used: None, members: None }
 }
 
 fn findings(case: &Case, facts: &Facts) -> Vec<Finding> {
@@ -81,6 +81,48 @@ fn names_on_disks_that_stay_are_taken() {
     facts.disks[0].contents =
         vec![content(None, "LVM2_member", "system"), content(None, "linux_raid_member", "pv")];
     assert_eq!(findings(&case, &facts), []);
+}
+
+/// A volume of another group of that name runs: what is made would be taken for it.
+#[test]
+fn names_of_what_runs_elsewhere_are_taken() {
+    let case = case();
+    let mut facts = case.facts.clone();
+    let kind = StackedKind::Mapped { name: "system-root".into(), uuid: format!("LVM-{}", "a".repeat(64)) };
+    let mut volume = Stacked {
+        node: "/dev/dm-0".into(),
+        kind,
+        on: vec!["/dev/vdc1".into()],
+        mounts: Vec::new(),
+        swap: false,
+    };
+    facts.stacked = vec![volume.clone()];
+    let found = findings(&case, &facts);
+    let [finding] = &found[..] else { panic!("{found:?}") };
+    assert_eq!(finding.path, "storage.logical_volumes[0].name");
+    assert!(finding.is_error() && finding.message.contains("is active on /dev/vdc1"), "{finding}");
+    volume.on = vec!["/dev/vdb1".into()];
+    facts.stacked = vec![volume];
+    assert_eq!(findings(&case, &facts), [], "it is let go");
+}
+
+#[test]
+fn who_loses_a_part_of_something_is_told() {
+    let case = case();
+    for (kind, label, words) in [
+        ("LVM2_member", "data", "volume group `data` has a part on /dev/vdc"),
+        ("linux_raid_member", "n9:data", "array `data` (x) has a part on /dev/vdc"),
+    ] {
+        let mut facts = case.facts.clone();
+        let part = |number| Content { uuid: Some("x".into()), ..content(Some(number), kind, label) };
+        facts.disks[2].contents = vec![part(1)];
+        assert_eq!(findings(&case, &facts), []);
+        facts.disks[0].contents = vec![part(2)];
+        let found = findings(&case, &facts);
+        let [finding] = &found[..] else { panic!("{found:?}") };
+        assert!(!finding.is_error() && finding.message.contains(words), "{finding}");
+        assert!(finding.message.ends_with("loses the part on /dev/vda"), "{finding}");
+    }
 }
 
 #[test]

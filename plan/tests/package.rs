@@ -231,7 +231,7 @@ fn kept_and_new() -> Value {
 fn what_is_kept_stays_and_the_rest_goes_around_it() {
     let case = preserving(kept_and_new());
     let plan = prepare(&case).unwrap();
-    let Act::WriteTable { table, keep, .. } = &plan.ops("partition")[0].act else { panic!("{plan:?}") };
+    let Act::WriteTable { table, keep, .. } = &plan.ops("partition")[1].act else { panic!("{plan:?}") };
     assert_eq!((keep.as_slice(), table.guid), (&[5, 1][..], Uuid::from_u128(0x3000)));
     let old = case.facts.disks[0].table.as_ref().unwrap();
     for number in keep {
@@ -240,7 +240,7 @@ fn what_is_kept_stays_and_the_rest_goes_around_it() {
     }
     insta::assert_snapshot!(
         "preserve",
-        plan.ops("partition")[0].to_string().replace(", ", "\n").replace("; ", "\n")
+        plan.ops("partition")[1].to_string().replace(", ", "\n").replace("; ", "\n")
     );
 }
 
@@ -293,7 +293,15 @@ fn members_of_arrays_that_are_not_ours_are_refused_by_name() {
     case.facts.disks.push(second);
     case.nii["storage"]["disks"][0]["select"] = json!({"pick": "first"});
     let paths = refusal(&case);
-    assert!(paths.contains("/dev/vda and /dev/vdb is one disk with wwn naa.5 (multipath)"), "{paths}");
+    assert!(paths.contains("/dev/vda and /dev/vdb are one disk by their wwn naa.5 (multipath)"), "{paths}");
+    case.facts.disks[0].wwn = None;
+    assert!(
+        !prepare(&case).is_err_and(|findings| format!("{findings:?}").contains("multipath")),
+        "another disk"
+    );
+    case.facts.disks[1].wwn = None;
+    let paths = refusal(&case);
+    assert!(paths.contains("are one disk by their serial S-vda (multipath)"), "{paths}");
 }
 
 #[test]

@@ -76,7 +76,12 @@ fn removable_and_read_only_disks_are_not_chosen() {
     };
     assert!(change(|disk| disk.removable = true, json!({})).is_ok(), "the other one is taken");
     assert!(change(|disk| disk.read_only = true, json!({})).is_ok(), "the other one is taken");
-    assert!(change(|disk| disk.removable = true, json!({"path": "/dev/vda"})).is_ok(), "it was named");
+    assert!(change(|disk| disk.removable = true, json!({"serial": "S-vda"})).is_ok(), "it was named");
+    refused(
+        change(|disk| disk.removable = true, json!({"path": "/dev/vda"})),
+        SELECT,
+        &["is removable, and not named by serial, wwn or by_path"],
+    );
     refused(
         change(|disk| disk.read_only = true, json!({"serial": "S-vda"})),
         SELECT,
@@ -93,14 +98,21 @@ fn kinds_of_disk_that_are_passed_over() {
         let mut case = selecting(select);
         change(&mut case.facts.disks[0]);
         let plan = case.disked();
-        plan.map(|plan| match &plan.ops("partition")[0].act {
+        plan.map(|plan| match &plan.ops("partition")[1].act {
             plan::Act::WriteTable { disk, .. } => disk.clone(),
             act => panic!("{act}"),
         })
     };
     let usb = |disk: &mut plan::facts::Disk| disk.transport = Some("usb".into());
     let busy = |disk: &mut plan::facts::Disk| disk.in_use = vec!["/run/live".into()];
+    let san = |disk: &mut plan::facts::Disk| disk.transport = Some("iscsi".into());
     assert_eq!(written(json!({}), usb).as_deref(), Ok("/dev/vdb"), "nobody asked for USB");
+    assert_eq!(
+        written(json!({"pick": "smallest"}), san).as_deref(),
+        Ok("/dev/vdb"),
+        "nobody asked for iSCSI"
+    );
+    assert_eq!(written(json!({"transport": "iscsi"}), san).as_deref(), Ok("/dev/vda"), "it was asked for");
     assert_eq!(written(json!({"serial": "S-vda"}), usb).as_deref(), Ok("/dev/vda"), "it was named");
     assert_eq!(written(json!({"transport": "usb"}), usb).as_deref(), Ok("/dev/vda"), "it was asked for");
     assert_eq!(written(json!({"exclude": [], "pick": "first"}), usb).as_deref(), Ok("/dev/vda"));
@@ -364,6 +376,7 @@ fn keeping(kind: &str) -> Case {
         uuid: Some("old-uuid".into()),
         size: 2 * GIB,
         used: None,
+        members: None,
     }];
     case
 }
@@ -376,7 +389,7 @@ fn what_is_kept_is_not_touched_and_is_in_fstab() {
         _ => false,
     };
     assert!(!plan.stages.iter().flat_map(|stage| &stage.ops).any(|op| touches(&op.act)));
-    let plan::Act::WriteTable { table, keep, .. } = &plan.ops("partition")[0].act else { panic!() };
+    let plan::Act::WriteTable { table, keep, .. } = &plan.ops("partition")[1].act else { panic!() };
     assert_eq!(keep, &[6]);
     assert!(table.partitions.iter().any(|entry| entry.number == 6 && entry.first == 8_388_608));
     let text = support::dump(&plan);

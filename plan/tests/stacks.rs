@@ -4,7 +4,7 @@
 
 mod support;
 
-use plan::facts::Content;
+use plan::facts::{Content, Stacked, StackedKind};
 use serde_json::json;
 use support::{Case, GIB, stacks};
 
@@ -17,7 +17,7 @@ fn refused(case: &Case) -> String {
 
 fn member(partition: u32, kind: &str, label: &str, uuid: &str) -> Content {
     let (kind, label, uuid) = (kind.into(), Some(label.into()), Some(uuid.into()));
-    Content { partition: Some(partition), kind, label, uuid, size: GIB, used: None }
+    Content { partition: Some(partition), kind, label, uuid, size: GIB, used: None, members: None }
 }
 
 #[test]
@@ -32,6 +32,29 @@ fn a_kept_group_is_the_one_that_is_meant_and_whole() {
     let mut gone = stacks::kept_group();
     gone.facts.disks[0].contents.clear();
     assert!(refused(&gone).contains("must hold LVM2_member, and holds nothing that is known"));
+    let mut unseen = stacks::kept_group();
+    unseen.facts.disks[0].contents[0].members = Some(2);
+    assert!(refused(&unseen).contains("`old` is to be kept, and is made of 2 devices; the list has 1"));
+}
+
+/// The other half of a kept group is on an array of a disk that is made anew.
+#[test]
+fn nothing_is_kept_by_half() {
+    let mut case = stacks::kept_group();
+    let new = json!({"name": "new", "select": {"serial": "S-vdb"}, "partitions": [{"label": "new"}]});
+    case.nii["storage"]["disks"].as_array_mut().unwrap().push(new);
+    assert!(case.disked().is_ok());
+    let stacked = |node: &str, kind, on: &[&str]| {
+        let on = on.iter().map(ToString::to_string).collect();
+        Stacked { node: node.into(), kind, on, mounts: Vec::new(), swap: false }
+    };
+    let volume = StackedKind::Mapped { name: "old-data".into(), uuid: format!("LVM-{}", "a".repeat(64)) };
+    case.facts.stacked = vec![
+        stacked("/dev/md127", StackedKind::Array, &["/dev/vdb1"]),
+        stacked("/dev/dm-0", volume, &["/dev/vda3", "/dev/md127"]),
+    ];
+    let expected = "old-data (/dev/dm-0) is on /dev/vda3, which is kept, and on /dev/vdb1, which is not";
+    assert!(refused(&case).contains(expected), "{}", refused(&case));
 }
 
 /// The array on two kept partitions, whose superblocks have these UUIDs.

@@ -15,7 +15,15 @@ use uuid::Uuid;
 const MIB: u64 = 1 << 20;
 
 fn content(partition: Option<u32>, kind: &str, label: Option<&str>, size: u64, used: Option<u64>) -> Content {
-    Content { partition, kind: kind.into(), label: label.map(Into::into), uuid: None, size, used }
+    Content {
+        partition,
+        kind: kind.into(),
+        label: label.map(Into::into),
+        uuid: None,
+        size,
+        used,
+        members: None,
+    }
 }
 
 fn entry(number: u32, label: &str, from_mib: u64, to_mib: u64) -> TableEntry {

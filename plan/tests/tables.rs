@@ -38,7 +38,7 @@ fn case(size: u64, sector: u32, more: &[Value]) -> Case {
 /// The planned table, or what was refused.
 fn table_of(case: &Case) -> Result<Table, String> {
     let plan = case.disked().map_err(|findings| findings[0].to_string())?;
-    match plan.ops("partition")[0].act.clone() {
+    match plan.ops("partition")[1].act.clone() {
         Act::WriteTable { table, .. } => Ok(table),
         other => panic!("{other}"),
     }

@@ -75,7 +75,8 @@ fn from_the_top_down() {
             "stop the array /dev/md127",
         ]
     );
-    assert!(matches!(plan.ops("partition")[7].act, Act::WriteTable { .. }));
+    assert!(matches!(plan.ops("partition")[7].act, Act::CheckDisks { .. }));
+    assert!(matches!(plan.ops("partition")[8].act, Act::WriteTable { .. }));
     let [warning] = &plan.warnings[..] else { panic!("{:?}", plan.warnings) };
     assert!(!warning.is_error() && warning.path == "storage.disks");
     let message = &warning.message;
@@ -135,6 +136,7 @@ fn partitioning(plan: &Plan) -> Vec<String> {
     let line = |op: &plan::Op| match &op.act {
         Act::WriteTable { disk, .. } => format!("table {disk}"),
         Act::WriteJournal { .. } => "journal".to_owned(),
+        Act::CheckDisks { .. } => "check".to_owned(),
         _ => op.to_string(),
     };
     plan.ops("partition").iter().map(line).collect()
@@ -159,7 +161,9 @@ fn wipes_and_tables_in_their_order() {
     ] {
         case.nii["storage"]["disks"][0]["wipe"] = json!(how);
         let plan = case.disked().unwrap();
-        assert_eq!(partitioning(&plan), [format, "table /dev/vda", "table /dev/nvme0n1", text, "journal"]);
+        // The old system of the root's disk does not boot any more when another disk begins to lose its data.
+        let expected = ["check", "table /dev/vda", "journal", format, "table /dev/nvme0n1", text];
+        assert_eq!(partitioning(&plan), expected);
     }
     let summary = plan::summary(&case.facts, &case.nii().storage, support::ARMING).to_string();
     assert!(

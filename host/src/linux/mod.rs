@@ -43,7 +43,7 @@ use plan::op::{BlockDevice, Content, Guard, NEW_ROOT};
 use plan::{Act, Facts, Op, Target};
 use uuid::Uuid;
 
-use self::disk::{device, erase, record, release, swap, table};
+use self::disk::{claim, device, erase, record, release, swap, table};
 use self::modules::Modules;
 use self::mounts::Mount;
 use self::root::{Owner, Root};
@@ -102,6 +102,7 @@ impl Linux {
             }
             Act::SetResolver { servers, search } => resolver::set(Path::new(resolver::PATH), servers, search),
             Act::Release { holder } => release::release(Path::new(SYS), &self.root, holder),
+            Act::CheckDisks { disks } => claim::check(Path::new(SYS), disks),
             Act::WriteTable { disk, table, keep } => {
                 table::write(Path::new(SYS), Path::new(disk), table, keep)
             }

@@ -66,20 +66,23 @@ impl DiskSelect {
 
     /// Whether it names one disk by what or where it is, rather than a kind of disk or a place among the others.
     pub fn identifies(&self) -> bool {
-        self.texts().any(|(name, text)| {
-            ["path", "by_path", "serial", "wwn"].contains(&name)
-                && matches!(Hint::parse(text), Ok(Hint::Is(_)))
-        })
+        self.is_one_of(&["path", "by_path", "serial", "wwn"])
+    }
+
+    fn is_one_of(&self, names: &[&str]) -> bool {
+        self.texts().any(|(name, text)| names.contains(&name) && matches!(Hint::parse(text), Ok(Hint::Is(_))))
     }
 
     /// Whether disks of that kind are passed over. Unless `exclude` says it, that is what nobody installs to unasked:
-    /// what is removable, read-only or on USB. A disk that is named by what it is is never passed over.
+    /// what is removable, read-only, on USB or in a storage network. A disk that is named by what it is, or by its place in the
+    /// machine, is never passed over; the kernel's path is no such name: a stick may be `/dev/sda` in this boot.
     pub fn excludes(&self, kind: Excluded) -> bool {
+        let named = || self.is_one_of(&["by_path", "serial", "wwn"]);
         match &self.exclude {
             Some(kinds) => kinds.contains(&kind),
             None => match kind {
-                Excluded::Removable | Excluded::ReadOnly => !self.identifies(),
-                Excluded::Usb => !self.identifies() && self.transport.is_none(),
+                Excluded::Removable | Excluded::ReadOnly => !named(),
+                Excluded::Usb | Excluded::San => !named() && self.transport.is_none(),
                 Excluded::InUse => false,
             },
         }
@@ -96,6 +99,8 @@ pub enum Excluded {
     ReadOnly,
     /// On USB.
     Usb,
+    /// In a storage network (Fibre Channel, iSCSI): other machines may see it.
+    San,
     /// It, or what is on it, is mounted, swap, or a part of something that is active. Not passed over, such a disk is
     /// an error.
     InUse,
@@ -160,12 +165,17 @@ impl<'a> Hint<'a> {
     /// Whether what was found is meant.
     pub fn matches(&self, found: &str) -> bool {
         let found = plain(found);
+        // What is only a prefix is looked for as it is: without it, nothing would be left, and be part of everything.
+        let part = |text: &str| {
+            let plain = plain(text);
+            if plain.is_empty() { text.to_ascii_lowercase() } else { plain }
+        };
         match self {
             Self::Is(text) => plain(text) == found,
             Self::IsNot(text) => plain(text) != found,
-            Self::Contains(text) => found.contains(&plain(text)),
+            Self::Contains(text) => found.contains(&part(text)),
             Self::AnyOf(texts) => texts.iter().any(|text| plain(text) == found),
-            Self::ContainsAll(texts) => texts.iter().all(|text| found.contains(&plain(text))),
+            Self::ContainsAll(texts) => texts.iter().all(|text| found.contains(&part(text))),
         }
     }
 }
@@ -195,6 +205,8 @@ mod tests {
             ("<or> sata <or> sas", &["sata", "SAS"], &["nvme", "sata <or> sas"]),
             ("<all-in> SAMSUNG <all-in> PM9A3", &["SAMSUNG MZQL2 PM9A3"], &["SAMSUNG PM883"]),
             ("0x5000C500A1", &["naa.5000c500a1", "0x5000c500a1"], &["naa.5000c500a2"]),
+            ("<in> 0x", &["S0X1"], &["S1", "naa.5000c500a1"]),
+            ("<all-in> naa. <all-in> S", &["SNAA."], &["S1", "naa.5000c500a1"]),
         ] {
             let parsed = Hint::parse(hint).unwrap();
             fits.iter().for_each(|text| assert!(parsed.matches(text), "`{hint}` `{text}`"));
@@ -203,6 +215,22 @@ mod tests {
         for wrong in ["", "  ", "s==", "<or>", "<or> a <or>", "<any> x", ">= 3", "=x", "!= x"] {
             assert!(Hint::parse(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn what_is_passed_over_unless_a_disk_is_named() {
+        let kinds = [Excluded::Removable, Excluded::ReadOnly, Excluded::Usb, Excluded::San];
+        let passed = |select: &DiskSelect| kinds.map(|kind| select.excludes(kind));
+        let text = |text: &str| Some(text.to_owned());
+        for named in [
+            DiskSelect { serial: text("S1"), ..DiskSelect::default() },
+            DiskSelect { by_path: text("pci-0000:00:04.0"), ..DiskSelect::default() },
+        ] {
+            assert_eq!(passed(&named), [false; 4]);
+        }
+        assert_eq!(passed(&DiskSelect { path: text("/dev/sda"), ..DiskSelect::default() }), [true; 4]);
+        let asked = DiskSelect { transport: text("fc"), ..DiskSelect::default() };
+        assert_eq!(passed(&asked), [true, true, false, false]);
     }
 
     #[test]

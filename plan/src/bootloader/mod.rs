@@ -10,7 +10,7 @@ mod redhat;
 mod systemd_boot;
 
 use nii::Finding;
-use nii::v1::{Format, Loader, PartitionType};
+use nii::v1::{Format, Loader, PartitionType, RaidLevel, Storage};
 
 use crate::configure::initramfs::{BootKernel, kernels};
 use crate::configure::{self, Context, selinux};
@@ -19,7 +19,7 @@ use crate::facts::Firmware;
 use crate::filesystems::Placed;
 use crate::install::Inputs;
 use crate::op::{Act, Op};
-use crate::stack::Stack;
+use crate::stack::{self, Stack};
 
 /// The only machine whose loaders are known here.
 const ARCH: &str = "x86_64";
@@ -124,7 +124,7 @@ pub(crate) fn check(inputs: &Inputs<'_>, stack: &Stack<'_>, placed: &[Placed<'_>
         }
         (Firmware::Bios, Loader::Grub) => check_bios(stack, placed, out),
         (Firmware::Efi, loader) => {
-            check_efi(placed, out);
+            check_efi(stack, placed, out);
             if loader == Loader::Grub {
                 redhat::check(inputs, placed, out);
             }
@@ -146,7 +146,33 @@ fn check_bios(stack: &Stack<'_>, placed: &[Placed<'_>], out: &mut Vec<Finding>) 
     }
 }
 
-fn check_efi(placed: &[Placed<'_>], out: &mut Vec<Finding>) {
+fn check_efi(stack: &Stack<'_>, placed: &[Placed<'_>], out: &mut Vec<Finding>) {
+    let mounts: Vec<&str> = esps(placed).filter_map(|esp| esp.wanted.mount.as_deref()).collect();
+    if mounts.len() > 1 {
+        let message = format!(
+            "have ESPs at {}, and a loader goes to one: make one array (raid1) of them, or mount the others nowhere",
+            mounts.join(" and ")
+        );
+        out.push(Finding::error("storage.filesystems", message));
+    }
+    let on = |device: &str| -> Vec<&str> {
+        stack.below(device).iter().map(|(planned, _)| planned.disk.path.as_str()).collect()
+    };
+    let boot = placed.iter().find(|p| p.is_at("/boot")).or_else(|| placed.iter().find(|p| p.is_at("/")));
+    if let (Some(esp), Some(boot)) = (esp(placed), boot) {
+        let (starts, mirrors) = (on(&esp.wanted.device), mirrors(stack.storage, &boot.wanted.device));
+        let without: Vec<&str> =
+            on(&boot.wanted.device).into_iter().filter(|disk| !starts.contains(disk)).collect();
+        if mirrors && !without.is_empty() {
+            let message = format!(
+                "the ESP is on {} only: without that disk the firmware finds nothing to start on {}; make an ESP on each, \
+                 and an array (raid1) of them",
+                starts.join(" and "),
+                without.join(" and ")
+            );
+            out.push(Finding::warning("storage.filesystems", message));
+        }
+    }
     if esp(placed).is_none() {
         let message = "this machine booted by UEFI, which starts loaders from an ESP: add a partition \
                        `{\"label\": \"esp\", \"type\": \"esp\", \"size_mib\": 512}` and a file system \
@@ -156,10 +182,22 @@ fn check_efi(placed: &[Placed<'_>], out: &mut Vec<Finding>) {
 }
 
 fn esp<'a, 'b>(placed: &'a [Placed<'b>]) -> Option<&'a Placed<'b>> {
+    esps(placed).next()
+}
+
+/// The ESPs that are mounted.
+fn esps<'a, 'b>(placed: &'a [Placed<'b>]) -> impl Iterator<Item = &'a Placed<'b>> {
     let is_esp = |p: &&Placed<'_>| {
         p.kind == PartitionType::Esp && p.wanted.format == Format::Vfat && p.wanted.mount.is_some()
     };
-    placed.iter().find(is_esp)
+    placed.iter().filter(is_esp)
+}
+
+/// Whether a device outlives the loss of a disk.
+fn mirrors(storage: &Storage, device: &str) -> bool {
+    let labels = stack::below(storage, device);
+    let redundant = storage.raid.iter().filter(|raid| raid.level != RaidLevel::Raid0);
+    redundant.flat_map(|raid| &raid.devices).any(|label| labels.contains(&label.as_str()))
 }
 
 fn bios_disks(disks: &[Planned<'_>]) -> Vec<String> {

@@ -1,7 +1,11 @@
 //! What ops name on the disks: each so that it cannot be another one.
 
+use std::fmt;
+
 use serde::Serialize;
 use uuid::Uuid;
+
+use crate::facts;
 
 /// A partition: by its disk and number for the kernel, by its GUID so that it cannot be another one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -116,5 +120,38 @@ impl BlockDevice {
 impl From<PartitionRef> for BlockDevice {
     fn from(partition: PartitionRef) -> Self {
         Self::Partition(partition)
+    }
+}
+
+/// A disk, and what it is known by.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct DiskId {
+    /// The kernel's path.
+    pub path: String,
+    /// Bytes.
+    pub size: u64,
+    /// Serial number.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub serial: Option<String>,
+    /// World-wide name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub wwn: Option<String>,
+}
+
+impl From<&facts::Disk> for DiskId {
+    fn from(disk: &facts::Disk) -> Self {
+        let facts::Disk { path, size, serial, wwn, .. } = disk.clone();
+        Self { path, size, serial, wwn }
+    }
+}
+
+impl fmt::Display for DiskId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.path)?;
+        match (&self.serial, &self.wwn) {
+            (Some(serial), _) => write!(f, " (serial {serial})"),
+            (None, Some(wwn)) => write!(f, " (wwn {wwn})"),
+            (None, None) => write!(f, " ({} bytes)", self.size),
+        }
     }
 }

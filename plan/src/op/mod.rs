@@ -15,7 +15,7 @@ use nii::v1::{Format, Wipe};
 use serde::{Serialize, Serializer};
 use uuid::Uuid;
 
-pub use self::device::{ArrayRef, BlockDevice, CryptRef, Holder, PartitionRef, VolumeRef};
+pub use self::device::{ArrayRef, BlockDevice, CryptRef, DiskId, Holder, PartitionRef, VolumeRef};
 pub use self::stack::{StackAct, VolumeKind};
 use crate::facts::{JournalRecord, Table};
 
@@ -98,6 +98,11 @@ pub enum Act {
     Release {
         /// What is let go.
         holder: Holder,
+    },
+    /// Check that disks are still those that the plan was made for, and that nobody has them: before the first of them changes.
+    CheckDisks {
+        /// All that will be written.
+        disks: Vec<DiskId>,
     },
     /// Replace a disk's partition table (the protective MBR has no boot code), wipe signatures at both ends of each new partition, and wait for its nodes.
     WriteTable {

@@ -136,14 +136,13 @@ pub(crate) fn marks(storage: &Storage) -> Marks<'_> {
     Marks { journal: below(storage, root).first().copied(), in_progress }
 }
 
-/// The tables, then the journal.
+/// The tables and the journal.
 fn partition(
     inputs: &Inputs<'_>,
     disks: &[Planned<'_>],
     marks: Marks<'_>,
     out: &mut Vec<Finding>,
 ) -> Vec<Op> {
-    let mut ops = partition::ops(inputs.facts, &inputs.nii.storage, disks, out);
     let journal = disks.iter().find_map(|planned| {
         let (partition, _) = planned.partition(journal::LABEL)?;
         let (root, _) = planned.partition(marks.journal?)?;
@@ -158,11 +157,10 @@ fn partition(
         };
         Some(Act::WriteJournal { partition, record })
     });
-    match journal {
-        Some(act) => ops.push(Op::new(act, "the next boot must know whose install this is")),
-        // A disk that was not found has a finding already.
-        None if out.iter().any(Finding::is_error) => {}
-        None => out.push(Finding::error("storage.filesystems", "a node needs a file system mounted at `/`")),
+    // A disk that was not found has a finding already.
+    if journal.is_none() && !out.iter().any(Finding::is_error) {
+        out.push(Finding::error("storage.filesystems", "a node needs a file system mounted at `/`"));
     }
-    ops
+    let journal = journal.map(|act| Op::new(act, "the next boot must know whose install this is"));
+    partition::ops(inputs.facts, &inputs.nii.storage, disks, journal, out)
 }

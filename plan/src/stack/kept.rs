@@ -64,7 +64,9 @@ fn groups(stack: &Stack<'_>, out: Out<'_>) {
             labels.filter_map(|label| stack.partition(label)).map(|partition| partition.path()).collect();
         let is_it =
             |content: &Content| content.kind == "LVM2_member" && content.label.as_ref() == Some(&group.name);
-        no_other(stack, &is_it, &members, &format!("storage.volume_groups[{i}].devices"), &group.name, out);
+        let path = format!("storage.volume_groups[{i}].devices");
+        no_other(stack, &is_it, &members, &path, &group.name, out);
+        all_of(stack, &is_it, group.devices.len(), &path, &group.name, out);
         for label in group.devices.iter().filter(|name| storage.partition(name).is_some()) {
             let found = stack.found(label).and_then(|content| content.label.as_deref());
             if let Some(found) = found.filter(|found| *found != group.name) {
@@ -115,6 +117,26 @@ fn arrays(stack: &Stack<'_>, out: Out<'_>) {
         let is_it =
             |content: &Content| content.kind == "linux_raid_member" && content.uuid.as_ref() == Some(uuid);
         no_other(stack, &is_it, &members, &path, &raid.name, out);
+        all_of(stack, &is_it, raid.devices.len(), &path, &raid.name, out);
+    }
+}
+
+/// The list must have as many members as there are by their own account: one that cannot be read, or is on something that
+/// nobody started, is not seen.
+fn all_of(
+    stack: &Stack<'_>,
+    is_it: &dyn Fn(&Content) -> bool,
+    listed: usize,
+    path: &str,
+    name: &str,
+    out: Out<'_>,
+) {
+    let contents = stack.facts.disks.iter().flat_map(|disk| &disk.contents);
+    let members = contents.filter(|content| is_it(content)).filter_map(|content| content.members).max();
+    if let Some(members) = members.filter(|members| *members as usize > listed) {
+        let message =
+            format!("`{name}` is to be kept, and is made of {members} devices; the list has {listed}");
+        out.push(Finding::error(path, message));
     }
 }
 

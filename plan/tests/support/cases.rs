@@ -114,6 +114,7 @@ pub fn kept_home() -> Case {
         uuid: Some(Uuid::from_u128(0x78).to_string()),
         size: 2 * GIB,
         used: None,
+        members: None,
     }];
     let storage = &mut case.nii["storage"];
     let list = |value: &mut Value, more: Value| value.as_array_mut().expect("it is a list").push(more);

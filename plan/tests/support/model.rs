@@ -99,6 +99,7 @@ impl Model {
                 uuid: Some(found.uuid.clone()),
                 size: (entry.last - entry.first + 1) * u64::from(disk.sector),
                 used: None,
+                members: None,
             })
         };
         entries.filter_map(content).collect()

@@ -101,6 +101,7 @@ pub fn kept_group() -> Case {
         uuid: Some("abcdef".into()),
         size: 4 * GIB,
         used: None,
+        members: None,
     }];
     case.nii["storage"] = json!({
         "disks": [{"name": "system", "select": {"serial": "S-vda"}, "partitions": [

@@ -7,13 +7,14 @@
 //! * [`firmware_raid`]: disks that belong to an array of the firmware's.
 //! * [`superblock`]: what lies on a disk or a partition, for people.
 //! * [`contents`]: where file systems are, also within RAID members and physical volumes; [`loops`]: a part of a device, to mount.
-//! * [`device`]: what an op names, found again; [`release`]: mounts, swap, mappings and arrays that must go; [`patience`]:
+//! * [`claim`]: whether disks are still what they were; [`device`]: what an op names, found again; [`release`]: mounts, swap, mappings and arrays that must go; [`patience`]:
 //!   waiting for the kernel.
 //! * [`survey`]: the disks of a machine, as facts; [`attachment`]: how and where one is attached; [`holders`]: what the kernel
 //!   has built on them.
 
 mod attachment;
 pub mod block;
+pub mod claim;
 pub mod contents;
 pub mod device;
 pub mod erase;

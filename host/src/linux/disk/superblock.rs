@@ -22,6 +22,7 @@ struct Found {
     label: Option<String>,
     uuid: Option<String>,
     used: Option<u64>,
+    members: Option<u32>,
 }
 
 /// Looks at all bytes of a disk or partition; `None` if nothing is known there.
@@ -39,13 +40,14 @@ pub fn of(bytes: &mut dyn Bytes, partition: Option<u32>) -> anyhow::Result<Optio
         Some(found) => Some(found),
         None => Head(&bytes.read(0, size.min(START) as usize).context("reading the beginning")?).superblock(),
     };
-    let content = |Found { kind, label, uuid, used }| Content {
+    let content = |Found { kind, label, uuid, used, members }| Content {
         partition,
         kind: kind.to_owned(),
         label,
         uuid,
         size,
         used: used.filter(|used| *used <= size),
+        members,
     };
     Ok(found.map(content))
 }
@@ -68,7 +70,7 @@ fn md(bytes: &mut dyn Bytes) -> anyhow::Result<Option<Found>> {
     const KIND: &str = "linux_raid_member";
     let named = |member: md::Member| {
         let uuid = (!member.array.is_nil()).then(|| member.array.to_string());
-        Found { kind: KIND, label: member.name, uuid, used: None }
+        Found { kind: KIND, label: member.name, uuid, used: None, members: Some(member.members) }
     };
     or_damaged(md::read(bytes), named, KIND)
 }
@@ -81,16 +83,22 @@ fn lvm(bytes: &mut dyn Bytes) -> anyhow::Result<Option<Found>> {
     let named = |volume: PhysicalVolume| {
         let ends = [(0, 6), (6, 10), (10, 14), (14, 18), (18, 22), (22, 26), (26, 32)];
         let uuid = ends.map(|(from, to)| volume.id.get(from..to).unwrap_or_default()).join("-");
-        Found { kind: KIND, label: group.clone(), uuid: Some(uuid), used: None }
+        Found {
+            kind: KIND,
+            label: group.as_ref().and_then(|group| printable(group.name.as_bytes())),
+            uuid: Some(uuid),
+            used: None,
+            members: group.as_ref().and_then(|group| u32::try_from(group.physical.len()).ok()),
+        }
     };
     or_damaged(volume, named, KIND)
 }
 
-/// The name of the group that a physical volume is in, if it says.
-fn group(volume: &PhysicalVolume, bytes: &mut dyn Bytes) -> Option<String> {
+/// The group that a physical volume is in, if it says.
+fn group(volume: &PhysicalVolume, bytes: &mut dyn Bytes) -> Option<lvm::group::Group> {
     let Ok(Description::Here(texts)) = volume.description(bytes) else { return None };
     let groups = texts.iter().filter_map(|text| lvm::group::parse(text).ok());
-    printable(groups.max_by_key(|group| group.seqno)?.name.as_bytes())
+    groups.max_by_key(|group| group.seqno)
 }
 
 /// The beginning of a disk. Reading behind the end gives zeros: no format has a meaning for those in the fields that are read.
@@ -107,7 +115,7 @@ impl Head<'_> {
     fn luks(&self) -> Option<Found> {
         let found = self.has(0, b"LUKS\xba\xbe");
         let label = if self.be16(6) == 2 { self.text(24, 48) } else { None };
-        found.then(|| Found { kind: "crypto_LUKS", label, uuid: self.text(168, 40), used: None })
+        found.then(|| Found { kind: "crypto_LUKS", label, uuid: self.text(168, 40), ..Found::default() })
     }
 
     /// XFS algorithms and data structures, "Superblocks".
@@ -120,6 +128,7 @@ impl Head<'_> {
             label: self.text(108, 12),
             uuid: self.uuid(32),
             used,
+            members: None,
         })
     }
 
@@ -131,6 +140,7 @@ impl Head<'_> {
             label: self.text(AT + 0x12b, 256),
             uuid: self.uuid(AT + 0x20),
             used: Some(self.le64(AT + 0x78)),
+            members: None,
         })
     }
 
@@ -154,7 +164,7 @@ impl Head<'_> {
         let used =
             count(4, 0x150).checked_sub(count(12, 0x158)).and_then(|blocks| blocks.checked_mul(1 << shift));
         let (label, uuid) = (self.text(AT + 120, 16), self.uuid(AT + 104));
-        self.has(AT + 56, &[0x53, 0xef]).then_some(Found { kind, label, uuid, used })
+        self.has(AT + 56, &[0x53, 0xef]).then_some(Found { kind, label, uuid, used, members: None })
     }
 
     /// linux/swap.h: `union swap_header`, its magic at the end of the first page of 4 KiB.
@@ -163,7 +173,7 @@ impl Head<'_> {
             kind: "swap",
             label: self.text(1052, 16),
             uuid: self.uuid(1036),
-            used: None,
+            ..Found::default()
         })
     }
 
@@ -182,7 +192,7 @@ impl Head<'_> {
         let serial = self.u32(at);
         let uuid = Some(format!("{:04X}-{:04X}", serial >> 16, serial & 0xffff));
         let label = self.text(at + 4, 11).filter(|label| label != "NO NAME");
-        self.has(510, &[0x55, 0xaa]).then_some(Found { kind: "vfat", label, uuid, used: None })
+        self.has(510, &[0x55, 0xaa]).then_some(Found { kind: "vfat", label, uuid, ..Found::default() })
     }
 
     fn has(&self, at: usize, magic: &[u8]) -> bool {

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::Context;
-use plan::facts::{Content, Disk, JournalRecord, Stacked, Table};
+use plan::facts::{Content, Disk, JournalRecord, Stacked, Table, TableEntry};
 
 use super::attachment::{self, Attachment};
 use super::block::Device;
@@ -14,7 +14,8 @@ use super::{firmware_raid, gpt, partitions, record, superblock};
 use crate::machine::Watch;
 
 /// Block devices that are no disks: made by the kernel from others, or of media that cannot be installed to.
-const NO_DISKS: [&str; 8] = ["loop", "ram", "zram", "dm-", "md", "sr", "fd", "nbd"];
+const NO_DISKS: [&str; 12] =
+    ["loop", "ram", "zram", "dm-", "md", "sr", "fd", "nbd", "rbd", "drbd", "bcache", "zd"];
 
 /// All disks by kernel name, with their tables and journals, below what is `stacked` on them. One that cannot be read says so, and `watch` is told: left
 /// out, it would give its number to the next.
@@ -24,11 +25,12 @@ const NO_DISKS: [&str; 8] = ["loop", "ram", "zram", "dm-", "md", "sr", "fd", "nb
 pub fn disks(sys: &Path, stacked: &[Stacked], watch: &mut dyn Watch) -> anyhow::Result<Vec<Disk>> {
     let mut disks = list(sys, stacked)?;
     for disk in &mut disks {
-        match contents(Path::new(&disk.path)) {
-            Ok((table, journal)) => {
-                (disk.table, disk.journal) = (table, journal);
+        let path = Path::new(&disk.path);
+        // A member of firmware RAID must not be taken for another disk because its end cannot be read.
+        match contents(path).and_then(|found| Ok((found, firmware_raid::detect(path)?))) {
+            Ok(((table, journal), firmware_raid)) => {
+                (disk.table, disk.journal, disk.firmware_raid) = (table, journal, firmware_raid);
                 disk.contents = lying_on(sys, disk, watch);
-                disk.firmware_raid = firmware_raid::detect(Path::new(&disk.path)).unwrap_or_default();
             }
             Err(error) => {
                 watch.log(&format!("{} cannot be used: {error:#}", disk.path));
@@ -58,33 +60,45 @@ pub fn contents(path: &Path) -> anyhow::Result<(Option<Table>, Option<JournalRec
     Ok((Some(table), journal))
 }
 
-/// What lies on a disk and its partitions: those of its GPT, or else those that the kernel knows. A place that cannot be
-/// read is left out, and `watch` is told.
+/// What lies on a disk and its partitions: those of its GPT, or else those that the kernel knows. Of a place that cannot be
+/// read that is known, and `watch` is told why.
 fn lying_on(sys: &Path, disk: &Disk, watch: &mut dyn Watch) -> Vec<Content> {
-    let sector = u64::from(disk.sector);
-    let places: Vec<(Option<u32>, u64, u64)> = match &disk.table {
-        Some(table) => table
-            .partitions
-            .iter()
-            .filter(|entry| entry.first <= entry.last && entry.last < disk.size / sector)
-            .map(|entry| (Some(entry.number), entry.first * sector, (entry.last - entry.first + 1) * sector))
-            .collect(),
-        None => {
-            let name = disk.path.trim_start_matches("/dev/").replace('/', "!");
-            let known = partitions::known(sys, &name).unwrap_or_default();
-            let parts = known.into_iter().map(|part| (Some(part.number), part.start, part.length));
-            std::iter::once((None, 0, disk.size)).chain(parts).collect()
-        }
-    };
     let mut look = |(partition, start, length)| {
         let place = Extent { device: disk.path.clone().into(), start, length };
         let found = place.open().and_then(|mut bytes| superblock::of(&mut bytes, partition));
         found.unwrap_or_else(|error| {
             watch.log(&format!("{}: what lies at byte {start} cannot be read: {error:#}", disk.path));
-            None
+            let kind = Content::UNREADABLE.to_owned();
+            Some(Content { partition, kind, size: length, ..Content::default() })
         })
     };
-    places.into_iter().filter_map(&mut look).collect()
+    let mut found: Vec<Content> = partitions_of(sys, disk).into_iter().filter_map(&mut look).collect();
+    let whole = look((None, 0, disk.size));
+    found.splice(0..0, whole.filter(|whole| disk.table.is_none() || is_all_of(whole, &found)));
+    found
+}
+
+/// Number, first byte and length of its partitions.
+fn partitions_of(sys: &Path, disk: &Disk) -> Vec<(Option<u32>, u64, u64)> {
+    let sector = u64::from(disk.sector);
+    let Some(table) = &disk.table else {
+        let name = disk.path.trim_start_matches("/dev/").replace('/', "!");
+        let known = partitions::known(sys, &name).unwrap_or_default();
+        return known.into_iter().map(|part| (Some(part.number), part.start, part.length)).collect();
+    };
+    let entries = table.partitions.iter();
+    let entries = entries.filter(|entry| entry.first <= entry.last && entry.last < disk.size / sector);
+    let place = |entry: &TableEntry| {
+        (Some(entry.number), entry.first * sector, (entry.last - entry.first + 1) * sector)
+    };
+    entries.map(place).collect()
+}
+
+/// Whether a disk with a table is a member as a whole: the table is the array's, or an old one that something overwrote. The
+/// superblock at the end of the last partition may be taken for the disk's, and then that partition has it, too.
+fn is_all_of(whole: &Content, partitions: &[Content]) -> bool {
+    ["linux_raid_member", "LVM2_member"].contains(&whole.kind.as_str())
+        && partitions.iter().all(|content| content.uuid != whole.uuid)
 }
 
 /// What sysfs says of all disks, and who of `stacked` keeps them.

@@ -45,6 +45,8 @@ pub struct Member {
     pub start: u64,
     /// Bytes of them.
     pub length: u64,
+    /// Members that the array has when it is whole, spares not counted.
+    pub members: u32,
     /// Counts the changes of the array's state: who has less was left behind.
     pub events: u64,
     /// Whether it has all its data: no spare, not faulty, not half rebuilt, not reshaped.
@@ -113,6 +115,7 @@ fn version_1(raw: &[u8], place: u64) -> anyhow::Result<Member> {
         level: u32_at(raw, 72).cast_signed(),
         start: bytes(128)?,
         length,
+        members: u32_at(raw, 92),
         events: u64_at(raw, 200),
         current: role < ROLE_NONE && u32_at(raw, 8) & (RECOVERY | RESHAPE) == 0,
     })
@@ -132,6 +135,7 @@ fn version_0(raw: &[u8]) -> anyhow::Result<Member> {
         level: word(7).cast_signed(),
         start: 0,
         length: u64::from(word(8)) << 10,
+        members: word(10),
         events: u64::from(word(40)) << 32 | u64::from(word(39)),
         current,
     })
