@@ -47,6 +47,10 @@ pub struct Spec {
     pub mac: String,
     /// Started in the place of what firmware finds.
     pub kernel: Option<Kernel>,
+    /// What its real-time clock says at the start, as in `1970-01-01T00:00:00`; else the time of this host.
+    pub clock: Option<&'static str>,
+    /// Every frame that the network card sends or gets goes to this file, in the format of pcap.
+    pub capture: Option<PathBuf>,
     /// Every write to the first disk goes to this file too, in the format of the kernel's dm-log-writes.
     pub log: Option<PathBuf>,
 }
@@ -63,7 +67,16 @@ pub struct Kernel {
 impl Default for Spec {
     fn default() -> Self {
         let (firmware, mac) = (Firmware::Bios, MAC.to_owned());
-        Self { firmware, memory: 768, disks: Vec::new(), mac, kernel: None, log: None }
+        Self {
+            firmware,
+            memory: 768,
+            disks: Vec::new(),
+            mac,
+            kernel: None,
+            clock: None,
+            capture: None,
+            log: None,
+        }
     }
 }
 
@@ -105,6 +118,10 @@ impl Vm {
         }
         let tap = net.tap()?;
         command.args(["-netdev", &format!("tap,id=net0,ifname={tap},script=no,downscript=no")]);
+        if let Some(file) = &spec.capture {
+            let dump = json!({"qom-type": "filter-dump", "id": "capture", "netdev": "net0", "file": file});
+            command.args(["-object", &dump.to_string()]);
+        }
         let rom = if spec.firmware == Firmware::UefiPxe { ",romfile=" } else { "" };
         // A kernel that is given has the first place itself.
         let place = if spec.kernel.is_some() { "" } else { ",bootindex=0" };
@@ -183,6 +200,7 @@ fn machine(spec: &Spec) -> Vec<OsString> {
         .map(OsString::from)
         .collect();
     args.extend(["-m".into(), spec.memory.to_string().into()]);
+    args.extend(spec.clock.iter().flat_map(|time| ["-rtc".into(), format!("base={time}").into()]));
     args
 }
 

@@ -4,7 +4,7 @@
 use ::nii::event::Body;
 use anyhow::{Context as _, Result};
 use host::Watch as _;
-use host::settle::{Planned, refused, settle};
+use host::settle::{Planned, chooses, refused, settle};
 use host::{journal, keep};
 use plan::{Facts, Inputs, Plan, install, leftovers, summary};
 
@@ -22,7 +22,8 @@ pub fn run(ctx: &mut Ctx) -> Result<()> {
     let manifest = ctx.machine.manifest(image.manifest, &image.sources, &mut watch)?;
     ctx.manifest = Some(manifest);
     let sleep = ctx.sleep;
-    let settled = settle(ctx, &mut watch, sleep, look, plan)?;
+    let chosen = chooses(&ctx.nii()?.storage);
+    let settled = settle(ctx, &mut watch, sleep, chosen, look, plan)?;
     if settled.waited {
         ctx.reporter.report(Body::Facts { facts: serde_json::to_value(&settled.facts)? });
     }

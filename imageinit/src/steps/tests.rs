@@ -430,6 +430,24 @@ fn slow_disks_are_waited_for() {
     assert!(refused.result.unwrap_err().cause.join("\n").contains("no disk that the kernel sees"));
 }
 
+/// The only disk that fits is no more the only one when another has come: nothing is written before that is known.
+#[test]
+fn a_disk_that_comes_late_may_be_the_one_that_is_meant() {
+    let mut more = facts();
+    let second = plan::facts::Disk {
+        path: "/dev/vdz".into(),
+        serial: Some("late".into()),
+        wwn: None,
+        ..more.disks[0].clone()
+    };
+    more.disks.push(second);
+    let mut late = recorder(DISKED, facts());
+    late.late = Some((3, more));
+    let run = run(late);
+    assert!(run.result.unwrap_err().cause.join("\n").contains("2 disks match"));
+    assert_eq!(run.ops.iter().find(is_table), None);
+}
+
 /// A run that says this exactly once.
 fn run_and_count(recorder: Recorder, wanted: &str) -> Run {
     let run = run(recorder);

@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result};
 use host::Watch as _;
 use host::journal;
 use host::net::errands;
-use host::settle::{Planned, refused, settle};
+use host::settle::{Planned, chooses, refused, settle};
 use plan::{Facts, Plan, kickstart, leftovers, package, summary};
 
 use crate::context::Ctx;
@@ -23,7 +23,8 @@ pub fn run(ctx: &mut Ctx) -> Result<()> {
     let mut watch = ctx.tracker.clone();
     ctx.template = template(ctx)?;
     let sleep = ctx.sleep;
-    let settled = settle(ctx, &mut watch, sleep, look, plan)?;
+    let chosen = chooses(&ctx.nii()?.storage);
+    let settled = settle(ctx, &mut watch, sleep, chosen, look, plan)?;
     ctx.reporter.report(Body::Facts { facts: serde_json::to_value(&settled.facts)? });
     match settled.planned {
         Planned::Done => ctx.committed = true,
