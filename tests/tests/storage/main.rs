@@ -3,6 +3,7 @@
 //! To add a layout: a function in `layouts`, and its name in a scenario here; it is killed at each of its ops.
 
 mod cuts;
+mod kept;
 mod layouts;
 mod stacked;
 
