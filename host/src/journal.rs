@@ -110,6 +110,7 @@ mod tests {
             nics: Vec::new(),
             tools: Vec::new(),
             stacked: Vec::new(),
+            groups: Vec::new(),
             tool_versions: Default::default(),
         }
     }

@@ -59,6 +59,7 @@ fn machine() -> Recorder {
         nics: Vec::new(),
         tools: Vec::new(),
         stacked: Vec::new(),
+        groups: Vec::new(),
         tool_versions: Default::default(),
     })
 }

@@ -67,6 +67,7 @@ fn facts() -> Facts {
         ],
         tools: Vec::new(),
         stacked: Vec::new(),
+        groups: Vec::new(),
         tool_versions: Default::default(),
     }
 }

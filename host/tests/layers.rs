@@ -14,12 +14,13 @@ use host::Salvage;
 use host::linux::disk::contents::bytes::Extent;
 use host::linux::disk::contents::lvm::{Description, group};
 use host::linux::disk::contents::{self, Contents};
+use host::linux::disk::groups;
 use host::linux::disk::superblock;
 use host::linux::disk::table;
 use host::linux::salvage;
 use nii::digest::Digest;
 use nii::v1::PartitionType;
-use plan::facts::{Content, Disk};
+use plan::facts::{Content, Disk, Group, GroupVolume};
 use serde_json::json;
 use support::{LoopDisk, MIB, Target, entry, tool};
 use uuid::Uuid;
@@ -231,6 +232,37 @@ fn what_is_not_one_run_is_named() {
     system(&disks[0].path, start, length, "ext4", "next");
     assert_eq!(found(&all).0.unwrap(), "ssh-ed25519 next");
     assert_eq!(search(&[&disks[0]]).host_keys.len(), 1, "its own disk is enough");
+}
+
+struct Quiet;
+
+impl host::Watch for Quiet {
+    fn progress(&mut self, _: u64, _: u64) {}
+    fn log(&mut self, line: &str) {
+        panic!("{line}");
+    }
+}
+
+/// Also on a mirror whose superblock is at its end.
+#[test]
+fn what_is_free_in_a_group_is_as_lvm_says() {
+    let disks = [LoopDisk::new(100 * MIB, 512), LoopDisk::new(100 * MIB, 512)];
+    let lvm = Lvm::new(&[disks[0].name(), disks[1].name()]);
+    lvm.run(&format!("vgcreate -q -s 2M vg {} {}", disks[0].name(), disks[1].name()));
+    lvm.create("-L 20M -n plain vg");
+    lvm.create("--stripes 2 -L 16M -n wide vg");
+    let free = lvm.run("vgs --noheadings -o vg_free_count vg").trim().parse::<u64>().unwrap();
+    let known = || {
+        let facts = disks.each_ref().map(|loops| Disk { contents: vec![content(loops)], ..disk(loops) });
+        groups::on(&facts, &mut Quiet)
+    };
+    let volume = |name: &str, extents| GroupVolume { name: name.into(), extents, pool: None };
+    let volumes = vec![volume("plain", 10), volume("wide", 8)];
+    let wanted = [Group { name: "vg".into(), extent: 2 * MIB, free, volumes }];
+    assert_eq!(known(), wanted);
+    Member { version: "1.0", events: 1, number: 0 }.write(&disks[0]);
+    assert_eq!(content(&disks[0]).kind, "linux_raid_member");
+    assert_eq!(known(), wanted);
 }
 
 /// The disk that is there says what another disk looked like before it was taken out.

@@ -98,6 +98,7 @@ fn facts() -> Facts {
         nics: vec![],
         tools: vec![],
         stacked: Vec::new(),
+        groups: Vec::new(),
         tool_versions: BTreeMap::new(),
     }
 }

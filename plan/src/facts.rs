@@ -26,6 +26,9 @@ pub struct Facts {
     /// What the kernel has built on disks, and where disks and partitions are in use.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub stacked: Vec<Stacked>,
+    /// Volume groups of LVM on partitions and disks, and on mirrors of those, by what their metadata say.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<Group>,
     /// Network interfaces, by kernel name.
     pub nics: Vec<Nic>,
     /// Names of the programs in this initrd (`mkfs.ext4`, …).
@@ -139,6 +142,31 @@ pub enum StackedKind {
     },
     /// Something else, such as bcache.
     Other,
+}
+
+/// A volume group of LVM.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Group {
+    /// Its name; two groups may have the same.
+    pub name: String,
+    /// Size of its extents in bytes.
+    pub extent: u64,
+    /// Extents that no volume has.
+    pub free: u64,
+    /// Its volumes; not those that others are made of.
+    pub volumes: Vec<GroupVolume>,
+}
+
+/// A logical volume of a [`Group`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GroupVolume {
+    /// Its name.
+    pub name: String,
+    /// Extents that are free without it; none of a thin volume.
+    pub extents: u64,
+    /// The pool that a thin one takes its space from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pool: Option<String>,
 }
 
 /// What lies on a disk or a partition, in the words of blkid(8).

@@ -82,7 +82,8 @@ pub fn disked(inputs: &Inputs<'_>) -> Result<Plan, Vec<Finding>> {
     let stack = Stack { storage, disks: &disks, facts, arming };
     Sizes { storage, disks: &disks }.check(out);
     let mut format = stack::ops::ops(&stack, nii);
-    stack::check::check(&stack, nii, &format, out);
+    let checks = stack::ops::checks(&stack, nii);
+    stack::check::check(&stack, nii, [&checks, &format], out);
     let placed = filesystems::place(inputs, &stack);
     filesystems::check(inputs, &placed, out);
     bootloader::check(inputs, &stack, &placed, out);
@@ -93,7 +94,8 @@ pub fn disked(inputs: &Inputs<'_>) -> Result<Plan, Vec<Finding>> {
         return Err(findings);
     };
     format.extend(filesystems::ops(inputs, &stack, &placed));
-    let partition = partition(inputs, &disks, &root, out);
+    let mut partition = partition(inputs, &disks, &root, out);
+    partition.splice(0..0, checks);
     let commit = commit(&context, &disks, root, &format);
     let stages = vec![
         Stage { step: "partition", ops: partition },

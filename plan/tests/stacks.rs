@@ -4,7 +4,7 @@
 
 mod support;
 
-use plan::facts::{Content, Stacked, StackedKind};
+use plan::facts::{Content, Group, GroupVolume, Stacked, StackedKind};
 use serde_json::json;
 use support::{Case, GIB, stacks};
 
@@ -139,4 +139,79 @@ fn a_pool_has_metadata_too() {
     let rest = has - 4096 - 512;
     assert!(refused(&pool_of(rest)).contains("storage.volume_groups[0].devices"), "no extent for metadata");
     assert!(pool_of(rest - 4).disked().is_ok(), "3 MiB of metadata take one extent");
+}
+
+/// The kept group with so many free extents of 4 MiB, and these volumes in it: name, extents, pool.
+fn known_group(free: u64, volumes: &[(&str, u64, Option<&str>)]) -> Case {
+    let mut case = stacks::kept_group();
+    let volume = |(name, extents, pool): &(&str, u64, Option<&str>)| GroupVolume {
+        name: (*name).into(),
+        extents: *extents,
+        pool: pool.map(Into::into),
+    };
+    let volumes = volumes.iter().map(volume).collect();
+    case.facts.groups = vec![Group { name: "old".into(), extent: 4 << 20, free, volumes }];
+    case
+}
+
+#[test]
+fn new_volumes_have_room_in_a_kept_group() {
+    // The root has 2048 MiB: 512 extents.
+    assert!(known_group(512, &[("data", 100, None)]).disked().is_ok());
+    assert!(
+        known_group(412, &[("data", 100, None), ("root", 100, None)]).disked().is_ok(),
+        "it is removed first"
+    );
+    let why = refused(&known_group(411, &[("data", 500, None), ("root", 100, None)]));
+    assert!(why.contains("of the kept group `old` need 2048 MiB") && why.contains("has 2044 MiB"), "{why}");
+}
+
+#[test]
+fn a_volume_that_is_kept_is_there() {
+    let why = refused(&known_group(999, &[("dat", 100, None)]));
+    assert!(why.contains("the group `old` has no volume `data` that could be kept"), "{why}");
+}
+
+#[test]
+fn a_pool_that_is_made_anew_takes_no_other_volume_along() {
+    let pool = |thin: &str| {
+        let mut case = known_group(999, &[("data", 9, None), ("pool", 99, None), (thin, 0, Some("pool"))]);
+        let volumes = case.nii["storage"]["logical_volumes"].as_array_mut().unwrap();
+        volumes.push(json!({"name": "pool", "group": "old", "size_mib": 64, "thin_pool": true}));
+        volumes.push(json!({"name": "tmp", "group": "old", "size_mib": 64, "pool": "pool"}));
+        case
+    };
+    assert!(pool("tmp").disked().is_ok_and(|plan| plan.warnings.is_empty()), "all in it is made anew");
+    let why = refused(&pool("photos"));
+    assert!(why.contains("`pool` is made anew, and photos in it would go with it"), "{why}");
+}
+
+#[test]
+fn a_kept_encrypted_device_is_tried_before_the_tables_are_written() {
+    let mut case = stacks::kept_group();
+    case.facts.disks[0].contents = vec![member(3, "crypto_LUKS", "", "6c5a9d31-1f25-4d30-a8a5-2f7a7d9f8a10")];
+    let storage = &mut case.nii["storage"];
+    storage["disks"][0]["partitions"] = json!([
+        {"label": "bios", "type": "bios-boot", "size_mib": 1},
+        {"label": "pv", "type": "luks", "preserve": true},
+        {"label": "root", "type": "root"},
+    ]);
+    storage["volume_groups"] = json!([]);
+    storage["logical_volumes"] = json!([]);
+    storage["luks"] = json!([{"name": "vault", "device": "pv", "preserve": true}]);
+    storage["filesystems"] = json!([
+        {"device": "root", "format": "ext4", "mount": "/"},
+        {"device": "vault", "format": "xfs", "mount": "/vault", "preserve": true},
+    ]);
+    case.nii["secrets"]["luks_keys"] = json!({"vault": "notforlogs"});
+    let plan = case.disked().unwrap();
+    let first = plan.ops("partition").first().unwrap();
+    assert_eq!(first.to_string(), "try the passphrase of /dev/vda3 (vault)");
+    let plan::Act::Stack(act) = &first.act else { panic!("{first}") };
+    let [command] = &plan::stack::tools::commands(act)[..] else { panic!("{first}") };
+    let wanted = "cryptsetup open --test-passphrase --type=luks2 --key-file=- /dev/vda3";
+    assert_eq!(command.argv.join(" "), wanted);
+    assert_eq!(command.input.map(|key| key.expose()), Some("notforlogs"), "by standard input only");
+    case.facts.tools.retain(|tool| tool != "cryptsetup");
+    assert!(refused(&case).contains("this initrd has no cryptsetup"));
 }

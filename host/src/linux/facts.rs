@@ -9,7 +9,7 @@ use anyhow::Context;
 use plan::facts::{Facts, Firmware};
 use uuid::Uuid;
 
-use super::disk::{holders, survey};
+use super::disk::{groups, holders, survey};
 use super::{nics, processes};
 use crate::machine::Watch;
 
@@ -37,6 +37,7 @@ pub fn read(sys: &Path, proc: &Path, watch: &mut dyn Watch) -> anyhow::Result<Fa
     let uname = rustix::system::uname();
     let tools = processes::present(&TOOLS);
     let stacked = holders::survey(sys, proc)?;
+    let disks = survey::disks(sys, &stacked, watch)?;
     Ok(Facts {
         firmware: if sys.join("firmware/efi").exists() { Firmware::Efi } else { Firmware::Bios },
         arch: uname.machine().to_string_lossy().into_owned(),
@@ -44,7 +45,8 @@ pub fn read(sys: &Path, proc: &Path, watch: &mut dyn Watch) -> anyhow::Result<Fa
         memory_total: memory(&meminfo, "MemTotal").context("/proc/meminfo has no MemTotal")?,
         memory_available: memory(&meminfo, "MemAvailable").context("/proc/meminfo has no MemAvailable")?,
         uuid: smbios_uuid(sys),
-        disks: survey::disks(sys, &stacked, watch)?,
+        groups: groups::on(&disks, watch),
+        disks,
         stacked,
         nics: nics::list(sys)?,
         tool_versions: versions(&tools),

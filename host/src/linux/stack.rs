@@ -40,7 +40,7 @@ pub fn modules(act: &StackAct) -> &'static [&'static str] {
         StackAct::MakeArray { level: RaidLevel::Raid10, .. } => &["raid10"],
         StackAct::StartArray { .. } => &["raid0", "raid1", "raid10", "raid456"],
         // The kernel asks for ciphers by name, and nobody would answer.
-        StackAct::MakeLuks { .. } | StackAct::OpenLuks { .. } => {
+        StackAct::MakeLuks { .. } | StackAct::OpenLuks { .. } | StackAct::CheckLuks { .. } => {
             &["dm_mod", "dm_crypt", "aes", "aesni_intel", "xts", "ecb", "sha256", "algif_skcipher"]
         }
         StackAct::MakeVolume { kind: VolumeKind::ThinPool | VolumeKind::Thin(_), .. } => {
@@ -65,9 +65,10 @@ pub fn make(sys: &Path, act: &StackAct, watch: &mut dyn Watch) -> anyhow::Result
     }
     for command in tools::commands(act) {
         match command.input {
-            Some(secret) => processes::run_with(&command.argv, secret.expose().as_bytes(), watch)?,
-            None => processes::run(&command.argv, watch)?,
+            Some(secret) => processes::run_with(&command.argv, secret.expose().as_bytes(), watch),
+            None => processes::run(&command.argv, watch),
         }
+        .with_context(|| way_out(act))?;
     }
     if let StackAct::MakeArray { array, .. } = act {
         // Members are wiped at their ends, and an array's own bytes begin behind that: an old array of the same shape would
@@ -75,6 +76,18 @@ pub fn make(sys: &Path, act: &StackAct, watch: &mut dyn Watch) -> anyhow::Result
         table::wipe(Path::new(&array.node))?;
     }
     Ok(())
+}
+
+/// What was being done, and what to do about it where the program does not say.
+fn way_out(act: &StackAct) -> String {
+    match act {
+        StackAct::CheckLuks { name, device, .. } => format!(
+            "opening {}, which is to be kept: it must be LUKS2, and `secrets.luks_keys.{name}` of the NII one of its \
+             passphrases; nothing was written",
+            device.path()
+        ),
+        act => act.to_string(),
+    }
 }
 
 /// Whether an earlier go at it made the device, and it runs.

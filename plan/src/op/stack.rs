@@ -66,6 +66,16 @@ pub enum StackAct {
         #[serde(serialize_with = "redact_key")]
         key: Secret,
     },
+    /// Check that a passphrase opens an encrypted device (LUKS2) that is kept; nothing is opened or written.
+    CheckLuks {
+        /// Its name when it is open.
+        name: String,
+        /// What it is on.
+        device: BlockDevice,
+        /// The passphrase.
+        #[serde(serialize_with = "redact_key")]
+        key: Secret,
+    },
     /// Make a volume group. LVM sees no other device than its own.
     MakeGroup {
         /// Its name.
@@ -129,6 +139,9 @@ impl fmt::Display for StackAct {
                 write!(f, "make LUKS2 {} on {}", crypt.uuid, device.path())
             }
             Self::OpenLuks { crypt, device, .. } => write!(f, "open {} as {}", device.path(), crypt.crypt),
+            Self::CheckLuks { name, device, .. } => {
+                write!(f, "try the passphrase of {} ({name})", device.path())
+            }
             Self::MakeGroup { group, devices, .. } => {
                 write!(f, "make volume group {group} of {}", nodes(devices))
             }

@@ -9,12 +9,12 @@ use crate::op::{Act, Op};
 
 pub(super) type Out<'a> = &'a mut Vec<Finding>;
 
-/// `ops` are those that make the stack.
-pub(crate) fn check(stack: &Stack<'_>, nii: &Nii, ops: &[Op], out: Out<'_>) {
-    programs(stack, ops, out);
+/// `tried` are the ops that look at what is kept, `made` those that make the stack.
+pub(crate) fn check(stack: &Stack<'_>, nii: &Nii, [tried, made]: [&[Op]; 2], out: Out<'_>) {
+    programs(stack, [tried, made].concat().as_slice(), out);
     keys(stack, nii, out);
     kept::check(stack, out);
-    if nii.install.after == After::SwitchRoot && !ops.is_empty() {
+    if nii.install.after == After::SwitchRoot && !made.is_empty() {
         let message = "must be `reboot`, `kexec` or `poweroff`: udev of the new root does not know the arrays and volumes that \
                        the initrd started";
         out.push(Finding::error("install.after", message));

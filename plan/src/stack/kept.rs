@@ -5,7 +5,7 @@ use nii::v1::{Device, LogicalVolume, VolumeGroup};
 use uuid::Uuid;
 
 use super::check::Out;
-use super::{Stack, below};
+use super::{Stack, below, inside};
 use crate::facts::Content;
 use crate::op::PartitionRef;
 
@@ -74,11 +74,14 @@ fn groups(stack: &Stack<'_>, out: Out<'_>) {
                 out.push(Finding::error(format!("storage.volume_groups[{i}].name"), message));
             }
         }
-        new_pool(stack, i, group, out);
+        match inside::known(stack, group) {
+            Some(known) => inside::check(stack, i, group, known, out),
+            None => new_pool(stack, i, group, out),
+        }
     }
 }
 
-/// What goes with a pool that is made anew.
+/// What goes with a pool that is made anew, where it is not known what is in the group.
 fn new_pool(stack: &Stack<'_>, index: usize, group: &VolumeGroup, out: Out<'_>) {
     let pool = |volume: &&LogicalVolume| volume.group == group.name && volume.thin_pool && !volume.preserve;
     let keeps =

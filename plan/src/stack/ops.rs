@@ -26,6 +26,17 @@ pub(crate) fn ops(stack: &Stack<'_>, nii: &Nii) -> Vec<Op> {
     maker.ops
 }
 
+/// What is tried before anything is written: an encrypted device that is kept must open, also where nothing is made on it, or
+/// the new system could not.
+pub(crate) fn checks(stack: &Stack<'_>, nii: &Nii) -> Vec<Op> {
+    let one = |luks: &Luks| {
+        let (device, key) = (stack.device(&luks.device)?, key(nii, &luks.name)?.clone());
+        let act = StackAct::CheckLuks { name: luks.name.clone(), device, key };
+        Some(Op::new(act, "it is kept, and nothing was written yet"))
+    };
+    stack.storage.luks.iter().filter(|luks| luks.preserve).filter_map(one).collect()
+}
+
 struct Maker<'a> {
     stack: &'a Stack<'a>,
     nii: &'a Nii,

@@ -111,7 +111,7 @@ pub(crate) fn extent_mib(group: &VolumeGroup) -> u64 {
 
 /// Extents that a volume takes at least: LVM rounds up, and what grows begins with one. So does a kept one, whose size the
 /// NII need not know.
-fn needed(volume: &LogicalVolume, extent: u64) -> u64 {
+pub(super) fn needed(volume: &LogicalVolume, extent: u64) -> u64 {
     let data = volume.size_mib.filter(|_| !volume.preserve).unwrap_or(1);
     // lvmthin(7): 64 bytes for each chunk of 64 KiB, and 2 MiB at least.
     let metadata = if volume.thin_pool { (data / 1024 + 1).max(2).div_ceil(extent) } else { 0 };

@@ -46,6 +46,12 @@ pub fn commands(act: &StackAct) -> Vec<Command<'_>> {
             let argv = words(&["cryptsetup", "open", "--type=luks2", "--key-file=-", &path, &crypt.crypt]);
             vec![Command { argv, input: Some(key) }]
         }
+        StackAct::CheckLuks { device, key, .. } => {
+            let path = device.path();
+            let argv =
+                words(&["cryptsetup", "open", "--test-passphrase", "--type=luks2", "--key-file=-", &path]);
+            vec![Command { argv, input: Some(key) }]
+        }
         StackAct::MakeGroup { group, devices, extent_mib } => {
             let create = lvm("pvcreate", devices, &["--yes", "--force", "--force"]);
             let mut group = lvm("vgcreate", devices, &["--yes", group]);

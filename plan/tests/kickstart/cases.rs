@@ -116,6 +116,7 @@ fn machine(firmware: Firmware) -> Facts {
         nics: [0, 1, 2].map(nic).to_vec(),
         tools: Vec::new(),
         stacked: Vec::new(),
+        groups: Vec::new(),
         tool_versions: [].into(),
     }
 }

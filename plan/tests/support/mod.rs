@@ -99,6 +99,7 @@ pub fn machine(firmware: Firmware) -> Facts {
         ],
         tools: ["mkfs.ext4", "mkfs.xfs", "mkfs.vfat"].map(Into::into).to_vec(),
         stacked: Vec::new(),
+        groups: Vec::new(),
         tool_versions: [("mkfs.xfs".to_owned(), "6.1.0".to_owned())].into(),
     }
 }

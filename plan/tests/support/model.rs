@@ -247,6 +247,7 @@ impl Model {
                 self.assert_runs(device, op);
                 self.start(format!("/dev/mapper/{}", crypt.crypt), vec![device.path()], op);
             }
+            StackAct::CheckLuks { device, .. } => self.assert_runs(device, op),
             StackAct::MakeGroup { group, devices, .. } | StackAct::CheckGroup { group, devices } => {
                 devices.iter().for_each(|device| self.assert_runs(device, op));
                 self.start(group.clone(), paths(devices), op);

@@ -20,6 +20,7 @@ pub mod device;
 pub mod erase;
 pub mod firmware_raid;
 pub mod gpt;
+pub mod groups;
 pub mod holders;
 pub mod loops;
 pub mod partitions;

@@ -22,6 +22,10 @@ pub struct Group {
     pub seqno: u64,
     /// The ids of its physical volumes, without dashes.
     pub physical: Vec<String>,
+    /// Size of an extent in bytes.
+    pub extent: u64,
+    /// Extents that no volume has.
+    pub free: u64,
     /// The volumes that people see; not those that others are made of.
     pub volumes: Vec<Volume>,
 }
@@ -33,6 +37,10 @@ pub struct Volume {
     pub name: String,
     /// Where its bytes are.
     pub layout: Layout,
+    /// Extents of physical volumes that it takes, with those of the hidden volumes that it is made of.
+    pub extents: u64,
+    /// The pool of a thin one.
+    pub pool: Option<String>,
 }
 
 /// Where the bytes of a volume are.
@@ -88,13 +96,40 @@ pub fn parse(text: &str) -> anyhow::Result<Group> {
             true => Layout::Other("being merged with its snapshot".to_owned()),
             false => layout(section, &physical, extent),
         },
+        extents: taken(section, &physical),
+        pool: segments(section).find_map(|segment| segment.text("thin_pool")).map(str::to_owned),
     };
-    let volumes: Vec<Volume> = logical().filter(|(_, volume)| is_visible(volume)).map(volume).collect();
+    let mut volumes: Vec<Volume> = logical().filter(|(_, volume)| is_visible(volume)).map(volume).collect();
     ensure!(volumes.len() <= VOLUMES_MAX, "the group {name} has more than {VOLUMES_MAX} volumes");
+    for (name, section) in logical().filter(|(_, volume)| !is_visible(volume)) {
+        if let Some(owner) = owner(name, &mut volumes) {
+            owner.extents = owner.extents.saturating_add(taken(section, &physical));
+        }
+    }
+    let all = physical.iter().fold(0, |sum: u64, volume| sum.saturating_add(volume.count));
+    let free = logical().fold(all, |free, (_, volume)| free.saturating_sub(taken(volume, &physical)));
     let (id, seqno) = (group.text("id"), group.number("seqno"));
     let (id, seqno) = id.zip(seqno).with_context(|| format!("the group {name} has no id or no number"))?;
     let physical = physical.into_iter().map(|volume| volume.id).collect();
-    Ok(Group { id: id.to_owned(), name: name.to_owned(), seqno, physical, volumes })
+    Ok(Group { id: id.to_owned(), name: name.to_owned(), seqno, physical, extent, free, volumes })
+}
+
+/// Extents of physical volumes that a volume has itself.
+fn taken(volume: &Section<'_>, physical: &[Extents<'_>]) -> u64 {
+    let extents = |segment: &Section<'_>| {
+        let Some([Value::Text(on), ..]) = segment.list("stripes") else { return None };
+        physical.iter().find(|volume| volume.name == *on)?;
+        segment.number("extent_count")
+    };
+    segments(volume).filter_map(extents).fold(0, u64::saturating_add)
+}
+
+/// The volume that a hidden one is part of: LVM calls those of `pool` `pool_tdata` and `pool_tmeta`.
+fn owner<'v>(hidden: &str, volumes: &'v mut [Volume]) -> Option<&'v mut Volume> {
+    let is_part = |volume: &&mut Volume| {
+        hidden.strip_prefix(volume.name.as_str()).is_some_and(|rest| rest.starts_with('_'))
+    };
+    volumes.iter_mut().filter(is_part).max_by_key(|volume| volume.name.len())
 }
 
 fn segments<'s, 'a>(volume: &'s Section<'a>) -> impl Iterator<Item = &'s Section<'a>> {
@@ -251,6 +286,28 @@ mod tests {
         };
         assert!(matches!(with("cow_store"), Layout::Linear(_)));
         assert!(matches!(with("merging_store"), Layout::Other(why) if why.contains("merged")));
+    }
+
+    /// As lvmthin(7) makes them: the pool has no extents but those of its parts, and a thin volume none at all.
+    #[test]
+    fn extents_of_pools_are_those_of_their_hidden_parts() {
+        let text = group(&segment(1, 0, 10, "pv0", 0)).replace(
+            "root_rimage_0 {",
+            &format!(
+                r#"pool {{ status = ["READ", "VISIBLE"] segment1 {{ type = "thin-pool" extent_count = 40 }} }}
+                pool_tmeta {{ status = ["READ"] {} }}
+                pool_tdata {{ status = ["READ"] {} }}
+                thin {{ status = ["VISIBLE"] segment1 {{ type = "thin" extent_count = 999 thin_pool = "pool" }} }}
+                root_rimage_0 {{"#,
+                segment(1, 0, 1, "pv0", 10),
+                segment(1, 0, 40, "pv1", 0)
+            ),
+        );
+        let group = parse(&text).unwrap();
+        let volumes = group.volumes.iter().map(|v| (v.name.as_str(), v.extents, v.pool.as_deref()));
+        let wanted = [("root", 10, None), ("pool", 41, None), ("thin", 0, Some("pool"))];
+        assert_eq!(volumes.collect::<Vec<_>>(), wanted);
+        assert_eq!((group.extent, group.free), (4 * MIB, 200 - 51));
     }
 
     #[test]
