@@ -35,6 +35,10 @@ impl fmt::Display for Guard {
     }
 }
 
+fn joined<T: ToString>(items: &[T], separator: &str) -> String {
+    items.iter().map(ToString::to_string).collect::<Vec<_>>().join(separator)
+}
+
 impl fmt::Display for Op {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.act.fmt(f)
@@ -53,18 +57,9 @@ impl fmt::Display for Act {
                 write!(f, "configure {name}")?;
                 nic(f, *mtu, addresses, routes, *dhcp)
             }
-            Self::SetResolver { servers, .. } => {
-                write!(
-                    f,
-                    "use name servers {}",
-                    servers.iter().map(IpAddr::to_string).collect::<Vec<_>>().join(" ")
-                )
-            }
+            Self::SetResolver { servers, .. } => write!(f, "use name servers {}", joined(servers, " ")),
             Self::Release { holder } => holder.fmt(f),
-            Self::CheckDisks { disks } => {
-                let disks: Vec<String> = disks.iter().map(ToString::to_string).collect();
-                write!(f, "check that nobody uses {}", disks.join(", "))
-            }
+            Self::CheckDisks { disks } => write!(f, "check that nobody uses {}", joined(disks, ", ")),
             Self::WriteTable { disk, table, keep } => {
                 write!(f, "write partition table of {disk}: {table}")?;
                 keep.iter().try_for_each(|number| write!(f, "; {number} is kept"))
