@@ -146,7 +146,7 @@ pub fn storage_initrd(kernel: &KernelTree, trust: &Path, cases: &Path, path: &Pa
     command.args(["--kernel-version", &kernel.release, "--modules"]).arg(&kernel.modules);
     command.arg("--init").arg(paths::program("storage-guest")?);
     command.args(["--tool-set", "ext4,xfs,vfat,btrfs,lvm,raid,luks"]);
-    command.args(["--tool", "fsck.ext4,xfs_repair,fsck.vfat,btrfs"]);
+    command.args(["--tool", "fsck.ext4,xfs_repair,fsck.vfat,btrfs,nvme"]);
     command.args(["--module-set", "storage,fs,console,dm,raid,btrfs", "--level", "3"]);
     command.arg("--add").arg(format!("{}:/cases.json", cases.display()));
     command.arg("--trust").arg(trust).arg("--output").arg(path);

@@ -41,6 +41,13 @@ impl Case {
         self
     }
 
+    /// It is to be refused, with these words.
+    #[must_use]
+    pub fn refused(mut self, words: &str) -> Self {
+        self.0["refused"] = words.into();
+        self
+    }
+
     /// So many files stand for the image.
     #[must_use]
     pub fn with_files(mut self, files: u32) -> Self {
@@ -115,7 +122,7 @@ pub fn start(net: &Net, scratch: &Path, logs: &Path, cases: &[Case], spec: Spec)
     Vm::start(net, &Spec { kernel, ..spec }, logs)
 }
 
-/// Waits until all cases are done; what the machine said of them, without `storage: `.
+/// Waits until all cases are done; what the machine said of them, without `storage: `. So many `cases` are not refused.
 ///
 /// # Errors
 /// When one failed, at the deadline, and when a case said nothing.

@@ -21,6 +21,9 @@ use crate::run::Process;
 const OVMF_CODE: &str = "/usr/share/OVMF/OVMF_CODE_4M.fd";
 const OVMF_VARS: &str = "/usr/share/OVMF/OVMF_VARS_4M.fd";
 
+/// A controller with one namespace, whose sectors have 4096 bytes.
+const NVME: &str = "nvme,logical_block_size=4096,physical_block_size=4096";
+
 /// What a machine's firmware is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Firmware {
@@ -41,8 +44,11 @@ pub struct Spec {
     pub firmware: Firmware,
     /// RAM in MiB.
     pub memory: u32,
-    /// Raw disk images; they become `/dev/vda` and so on.
+    /// Raw disk images; they become `/dev/vda` and so on, with the serial numbers `camphor0` and so on.
     pub disks: Vec<PathBuf>,
+    /// Raw disk images with sectors of 4096 bytes; they become `/dev/nvme0n1` and so on. Serial numbers go on from those
+    /// of the others.
+    pub nvme: Vec<PathBuf>,
     /// The network card's address.
     pub mac: String,
     /// Started in the place of what firmware finds.
@@ -71,6 +77,7 @@ impl Default for Spec {
             firmware,
             memory: 768,
             disks: Vec::new(),
+            nvme: Vec::new(),
             mac,
             kernel: None,
             clock: None,
@@ -221,15 +228,14 @@ fn firmware(spec: &Spec, folder: &Path) -> Result<Vec<OsString>> {
 /// A flush need not reach the host's disk, since what is cut in these tests is QEMU, never the host.
 fn disks(spec: &Spec) -> Vec<OsString> {
     let mut args = Vec::new();
-    for (index, disk) in spec.disks.iter().enumerate() {
+    for (index, disk) in spec.disks.iter().chain(&spec.nvme).enumerate() {
         let log = spec.log.as_ref().filter(|_| index == 0);
         for node in blocks(index, disk, log.map(PathBuf::as_path)) {
             args.extend(["-blockdev".into(), node.to_string().into()]);
         }
-        args.extend([
-            "-device".into(),
-            format!("virtio-blk-pci,drive=disk{index},serial=camphor{index},bootindex={}", index + 1).into(),
-        ]);
+        let device = if index < spec.disks.len() { "virtio-blk-pci" } else { NVME };
+        let place = format!("{device},drive=disk{index},serial=camphor{index},bootindex={}", index + 1);
+        args.extend(["-device".into(), place.into()]);
     }
     args
 }

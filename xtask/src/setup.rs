@@ -53,6 +53,7 @@ const TOOLS: &[Tool] = &[
     tool("mkfs.btrfs", "btrfs-progs", "btrfs-progs"),
     tool("mdadm", "mdadm", "mdadm"),
     tool("cryptsetup", "cryptsetup-bin", "cryptsetup"),
+    tool("nvme", "nvme-cli", "nvme-cli"),
     tool("busybox", "busybox-static", "busybox"),
     tool("depmod", "kmod", "kmod"),
     // what tests and the bench compare with

@@ -32,6 +32,9 @@ pub struct Entry {
     /// Kill the worker at each op in turn, and install again; else install once.
     #[serde(default)]
     pub cuts: bool,
+    /// It is to be refused, with these words, before anything is done.
+    #[serde(default)]
+    pub refused: Option<String>,
     /// What keeps its bytes.
     #[serde(default)]
     pub kept: Vec<Kept>,

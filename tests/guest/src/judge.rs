@@ -42,7 +42,11 @@ fn prepare() -> Result<()> {
 
 fn all() -> Result<()> {
     for case in &cases::read()?.cases {
-        let judged = if case.cuts { at_each_op(case) } else { once(case) };
+        let judged = match &case.refused {
+            Some(words) => refused(case, words),
+            None if case.cuts => at_each_op(case),
+            None => once(case),
+        };
         judged.with_context(|| format!("case {}", case.name))?;
         let_go()?;
     }
@@ -54,6 +58,20 @@ fn once(case: &Entry) -> Result<()> {
     let ops = attempt(case, case.arming, 1, None)?;
     let_go()?;
     println!("storage: {} whole, {} ops{}", case.name, ops.len(), check(case, case.arming)?);
+    Ok(())
+}
+
+/// No op begins, and the reason is said.
+fn refused(case: &Entry, words: &str) -> Result<()> {
+    let mut worker = start(&["install", &case.name, &case.arming.to_string(), &Uuid::nil().to_string()])?;
+    let said: Vec<String> = lines(&mut worker)?.collect();
+    let status = worker.wait().context("waiting for the worker")?;
+    reap()?;
+    let began = said.iter().any(|line| line.starts_with("op "));
+    ensure!(!status.success() && !began, "it was not refused: {}", said.join(" | "));
+    let why = said.iter().find(|line| line.starts_with("failed ") && line.contains(words));
+    let why = why.with_context(|| format!("{words:?} is not why: {}", said.join(" | ")))?;
+    println!("storage: {} refused: {why}", case.name);
     Ok(())
 }
 

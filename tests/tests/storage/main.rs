@@ -6,6 +6,7 @@ mod cuts;
 mod kept;
 mod layouts;
 mod stacked;
+mod wipe;
 
 use std::io::Write as _;
 use std::time::{Duration, Instant};
