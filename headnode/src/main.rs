@@ -9,7 +9,7 @@
 //! * [`http`], [`dhcp`], [`serve`]: the running server.
 //! * [`doctor`]: what keeps nodes from booting.
 //! * [`rollout`], [`site`]: many nodes, some at a time; commands of the site.
-//! * [`keys`], [`data_dir`]: secrets, and where they lie.
+//! * [`keys`], [`data_dir`], [`owner`]: secrets, where they lie, and whose they are. [`initrd_trust`]: who believes them.
 
 mod addhost;
 mod addresses;
@@ -27,6 +27,7 @@ mod escrow;
 #[path = "../../fuzz/src/head.rs"]
 mod fuzz;
 mod http;
+mod initrd_trust;
 mod keys;
 mod localboot;
 mod log;
@@ -35,6 +36,7 @@ mod names;
 mod netboot;
 mod os;
 mod output;
+mod owner;
 mod plugins;
 mod ranges;
 mod recipe;
@@ -59,8 +61,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn main() -> ExitCode {
     let cli = cli::Cli::parse();
     // dnsmasq is started from this thread, which `block_on` keeps: it ends with the thread that started it.
-    let outcome = tokio::runtime::Runtime::new()
-        .map_err(anyhow::Error::from)
+    let outcome = owner::become_owner(&cli.data_dir, &cli.command)
+        .and_then(|()| Ok(tokio::runtime::Runtime::new()?))
         .and_then(|runtime| runtime.block_on(commands::run(cli)));
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

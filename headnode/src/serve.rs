@@ -3,7 +3,6 @@
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
@@ -21,7 +20,7 @@ use crate::dhcp::child::{self, Dnsmasq};
 use crate::dhcp::config::{self, Files, Managed};
 use crate::dhcp::leases::Link;
 use crate::http::{self, App, Shared};
-use crate::keys::{self, Keys};
+use crate::keys::live::{Live, Served};
 use crate::localboot;
 use crate::log;
 use crate::plugins::follow::follow;
@@ -62,7 +61,7 @@ pub async fn run(dir: &DataDir, store: Store, options: &cli::Serve) -> Result<()
     let ports = (store.port("http-port", HTTP_PORT).await?, store.port("https-port", HTTPS_PORT).await?);
     let app = App::new(Shared {
         store: store.clone(),
-        keys: Keys::load(dir)?,
+        keys: Live::load(dir)?,
         dir: dir.clone(),
         link: Link { leases: dir.run("leases"), arp: PathBuf::from("/proc/net/arp") },
         local_boot,
@@ -70,9 +69,9 @@ pub async fn run(dir: &DataDir, store: Store, options: &cli::Serve) -> Result<()
         logs: tokio::sync::Mutex::default(),
         log_bodies: tokio::sync::Semaphore::new(LOG_BODIES),
     });
-    let tls = keys::tls(dir, &[ours.as_slice(), listen].concat())?;
+    let mut served = Served::new(dir, [ours.as_slice(), listen].concat())?;
     let handle = Handle::new();
-    let mut web = listeners(listen, ports, &app, tls, &handle)?;
+    let mut web = listeners(listen, ports, &app, &served.config, &handle)?;
 
     let managed = Managed::all(&networks);
     advise(&managed);
@@ -87,6 +86,7 @@ pub async fn run(dir: &DataDir, store: Store, options: &cli::Serve) -> Result<()
     let outcome = tokio::select! {
         () = keep(dnsmasq.as_ref(), running.as_mut(), &hosts.reload) => Ok(()),
         outcome = watch(&store, &hosts, &networks) => outcome,
+        () = served.follow(&app.keys) => Ok(()),
         outcome = follow(dir, &store) => outcome,
         outcome = rollout::keep(&store) => outcome,
         outcome = web.join_next() => outcome.context("nothing is served")?.context("serving")?,
@@ -122,7 +122,7 @@ fn listeners(
     addresses: &[Ipv4Addr],
     (http, https): (u16, u16),
     app: &App,
-    tls: Arc<rustls::ServerConfig>,
+    tls: &RustlsConfig,
     handle: &Handle<SocketAddr>,
 ) -> Result<Web> {
     let bind = |ip: &Ipv4Addr, port: u16| -> Result<TcpListener> {
@@ -143,7 +143,7 @@ fn listeners(
         plain.http_builder().http1().title_case_headers(true);
         let service = make(http::plain(app.clone()));
         web.spawn(async move { plain.serve(service).await.context("serving plain HTTP") });
-        let secure = axum_server::from_tcp_rustls(secure, RustlsConfig::from_config(tls.clone()))?
+        let secure = axum_server::from_tcp_rustls(secure, tls.clone())?
             .handle(handle.clone())
             .first_request_timeout(FIRST_REQUEST);
         let service = make(http::secure(app.clone()));

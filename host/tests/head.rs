@@ -41,6 +41,7 @@ fn head() -> Head {
         image_keys: Vec::new(),
         ca_pem: String::new(),
         time_floor: NOW - 1000,
+        certified_since: 0,
         allow_kusu: Vec::new(),
     };
     let clock = Arc::new(Clock::new(trust.time_floor));
@@ -77,7 +78,7 @@ fn nonce(request: &Request) -> String {
 
 fn good_time(request: &Request) -> TimePayload {
     let (release, https) = ("0.1.0".to_owned(), "https://head:8443".to_owned());
-    TimePayload { nonce: nonce(request), time: NOW, protocol: PROTOCOL, release, https }
+    TimePayload { nonce: nonce(request), time: NOW, protocol: PROTOCOL, release, https, authority: None }
 }
 
 /// Asks for the time of a head node whose answer is changed by `change` and certified by root key `root`.
@@ -111,6 +112,49 @@ fn no_other_time_is_believed() {
         let error = time(root, change).unwrap_err();
         assert!(error.contains(expected), "{error}");
     }
+}
+
+/// A certificate's bytes count, whatever they are.
+fn pem(bytes: &str) -> String {
+    format!("-----BEGIN CERTIFICATE-----\n{bytes}\n-----END CERTIFICATE-----\n")
+}
+
+#[test]
+fn trust_of_a_replaced_authority_is_named() {
+    let ask = |ca_pem: String, authority: &str| {
+        let authority = Trust { ca_pem: pem(authority), ..head().trust }.authorities()[0];
+        let mut head = head();
+        head.trust.ca_pem = ca_pem;
+        let mut machine = machine().answering("http://head:8080/api/v1/time?nonce=", move |request| {
+            let payload = TimePayload { authority: Some(authority), ..good_time(request) };
+            Ok(seal(Purpose::Time, &payload, 1))
+        });
+        let answer = head.time(&mut machine, &mut Log::default());
+        (authority, answer.map(drop).map_err(|error| format!("{error:#}")))
+    };
+    ask(pem("b2xk") + &pem("bmV3"), "bmV3").1.unwrap();
+    ask(pem("b2xk") + &pem("bmV3"), "b2xk").1.unwrap();
+    let (authority, refused) = ask(pem("b2xk"), "bmV3");
+    let error = refused.unwrap_err();
+    assert!(
+        error.contains(&authority.to_string()[..12]) && error.contains("build this initrd anew"),
+        "{error}"
+    );
+}
+
+#[test]
+fn trust_in_a_replaced_head_key_ends() {
+    let ask = |certified_since| {
+        let mut head = head();
+        head.trust.certified_since = certified_since;
+        let mut machine = machine().answering("http://head:8080/api/v1/time?nonce=", |request| {
+            Ok(seal(Purpose::Time, &good_time(request), 1))
+        });
+        head.time(&mut machine, &mut Log::default()).map_err(|error| format!("{error:#}"))
+    };
+    ask(0).unwrap();
+    let error = ask(1).unwrap_err();
+    assert!(error.contains("certified at 0") && error.contains("that key was replaced"), "{error}");
 }
 
 fn session() -> Session {

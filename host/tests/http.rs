@@ -83,6 +83,7 @@ fn get(url: String, ca_pem: &str, now: u64) -> Result<Vec<u8>, FetchError> {
         image_keys: Vec::new(),
         ca_pem: ca_pem.to_owned(),
         time_floor: 0,
+        certified_since: 0,
         allow_kusu: Vec::new(),
     };
     let clock = Arc::new(Clock::new(0));

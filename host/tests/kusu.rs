@@ -38,6 +38,7 @@ fn trust(allowed: &[&str]) -> Trust {
         image_keys: Vec::new(),
         ca_pem: String::new(),
         time_floor: 0,
+        certified_since: 0,
         allow_kusu: allowed.iter().map(|host| (*host).to_owned()).collect(),
     }
 }

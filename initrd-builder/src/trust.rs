@@ -114,6 +114,7 @@ mod tests {
             image_keys: vec![],
             ca_pem: "pem".into(),
             time_floor: 7,
+            certified_since: 0,
             allow_kusu: vec![],
         };
         let file = tempfile::NamedTempFile::new().unwrap();

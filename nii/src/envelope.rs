@@ -158,6 +158,19 @@ pub enum EnvelopeError {
         /// The time it was judged at.
         now: u64,
     },
+    /// The key was replaced by another.
+    #[error(
+        "the head node signs with the key {key}, certified at {issued_at} (seconds since 1970), and this initrd believes \
+         only those certified since {since}: that key was replaced; is this an old head node, or somebody who has its key?"
+    )]
+    Retired {
+        /// The head node's.
+        key: PublicKey,
+        /// Its age.
+        issued_at: u64,
+        /// What is old.
+        since: u64,
+    },
     /// The payload was changed, or signed for something else.
     #[error("the signature does not fit: the answer was changed on its way, or comes from another program")]
     BadSignature,

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::digest::Digest;
 use crate::envelope::{Bytes, PublicKey, Purpose};
 use crate::secret::Secret;
 use crate::v1::SshHostKey;
@@ -26,6 +27,10 @@ pub struct TimePayload {
     pub release: String,
     /// Base URL of the TLS side, as in `https://10.1.0.1:8443`.
     pub https: String,
+    /// Whose certificate the TLS side has, as [`Trust::authorities`](crate::trust::Trust::authorities) names it: a node that
+    /// does not believe it can say so, where TLS would only fail. Not said by head nodes that never change it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub authority: Option<Digest>,
 }
 
 /// `POST /api/v1/session`: trades the token for a session.

@@ -4,9 +4,11 @@ use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
 use std::str::FromStr;
 
+use base64ct::{Base64, Encoding as _};
 use serde::{Deserialize, Serialize};
 
-use crate::envelope::PublicKey;
+use crate::digest::Digest;
+use crate::envelope::{CertificatePayload, Envelope, EnvelopeError, PublicKey, Purpose};
 
 /// Path of the file inside the initrd.
 pub const PATH: &str = "/etc/camphor/trust.json";
@@ -22,12 +24,52 @@ pub struct Trust {
     pub ca_pem: String,
     /// No time before this is believed: seconds since 1970, the CA's notBefore (so that builds stay reproducible).
     pub time_floor: u64,
+    /// No head node's key that was certified before this is believed, though its certificate lasts: seconds since 1970. How
+    /// a key that was replaced is shut out.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub certified_since: u64,
     /// Hosts whose unsigned Kusu NII is obeyed, each a [`KusuHost`]; empty: none. Who builds the initrd says so.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub allow_kusu: Vec<String>,
 }
 
+/// Files of before the field are of heads that never replaced a key.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero(since: &u64) -> bool {
+    *since == 0
+}
+
 impl Trust {
+    /// [`Envelope::open`], by these keys.
+    ///
+    /// # Errors
+    /// [`EnvelopeError`]: the payload must not be obeyed.
+    pub fn open<'a>(
+        &self,
+        envelope: &'a Envelope,
+        purpose: Purpose,
+        now: u64,
+    ) -> Result<&'a [u8], EnvelopeError> {
+        let payload = envelope.open(purpose, &self.root_keys, now)?;
+        let certificate: CertificatePayload = serde_json::from_slice(&envelope.certificate.payload.0)
+            .map_err(|_| EnvelopeError::BadCertificate)?;
+        let (issued_at, since) = (certificate.issued_at, self.certified_since);
+        if issued_at < since {
+            return Err(EnvelopeError::Retired { key: certificate.key, issued_at, since });
+        }
+        Ok(payload)
+    }
+
+    /// The names of the authorities in `ca_pem`: digests of their certificates (DER).
+    pub fn authorities(&self) -> Vec<Digest> {
+        let blocks = self.ca_pem.split("-----BEGIN CERTIFICATE-----").skip(1);
+        let der = blocks.filter_map(|block| {
+            let lines = block.split("-----END CERTIFICATE-----").next()?;
+            Base64::decode_vec(&lines.split_whitespace().collect::<String>()).ok()
+        });
+        der.map(|der| Digest::of(&der)).collect()
+    }
+
     /// Whether the unsigned NII of that head node is obeyed. An entry without a port allows the host at any; one that is no
     /// [`KusuHost`] allows nothing.
     pub fn allows_kusu(&self, asked: &KusuHost) -> bool {
@@ -137,6 +179,7 @@ mod tests {
             image_keys: Vec::new(),
             ca_pem: String::new(),
             time_floor: 0,
+            certified_since: 0,
             allow_kusu: entries.iter().map(|entry| (*entry).to_owned()).collect(),
         }
     }

@@ -3,12 +3,14 @@
 //! * [`addhost`]: machines that become nodes.
 //! * [`doctor`]: whether all is well.
 //! * [`inventory`]: what nodes are made of: networks, images, netboots, distributions, scripts.
+//! * [`keys`]: whom nodes believe.
 //! * [`nodes`]: groups, nodes, and what they boot.
 //! * [`plugins`]: who is told of them.
 
 mod addhost;
 mod doctor;
 mod inventory;
+mod keys;
 mod nodes;
 mod plugins;
 mod site;
@@ -21,6 +23,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 pub use addhost::{Addhost, Host};
 pub use doctor::{Doctor, Programs};
 pub use inventory::{Image, Netboot, Network, NetworkKey, NetworkSet, Os, Script};
+pub use keys::{Keys, Rotated};
 pub use nodes::{Assignment, Attribute, Boot, Escrow, Group, Node, NodeSet, Pace};
 pub use plugins::{Plugin, Render};
 pub use site::ImportSite;
@@ -75,6 +78,9 @@ pub enum Command {
         #[arg(long)]
         write: Option<PathBuf>,
     },
+    /// Keys that nodes believe, and new ones in their place
+    #[command(subcommand)]
+    Keys(Keys),
     /// Provisioning networks
     #[command(subcommand)]
     Network(Network),

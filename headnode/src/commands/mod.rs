@@ -11,6 +11,7 @@ mod escrow;
 mod group;
 mod image;
 mod import_site;
+mod keys;
 mod logs;
 mod manual;
 mod netboot;
@@ -36,7 +37,7 @@ use crate::cli::{self, Cli, Command, Init, Output};
 use crate::data_dir::DataDir;
 use crate::recipe::{Form, HTTP_PORT, HTTPS_PORT, Recipe};
 use crate::store::Store;
-use crate::{keys, log, names, output, ranges, serve};
+use crate::{log, names, output, ranges, serve};
 
 /// What every command works with.
 pub struct Context {
@@ -72,6 +73,7 @@ pub async fn run(cli: Cli) -> Result<()> {
             let Context { dir, store, .. } = Context::open(&data_dir, output, yes).await?;
             return serve::run(&dir, store, options).await;
         }
+        Command::Keys(cli::Keys::Certify { key, root_key }) => return keys::certify(key, root_key),
         Command::Doctor(options) => return doctor::run(&data_dir, output, options).await,
         _ => {}
     }
@@ -80,6 +82,7 @@ pub async fn run(cli: Cli) -> Result<()> {
         Command::Init(_) | Command::Serve(_) | Command::Doctor(_) | Command::HashPassword => Ok(()),
         Command::Completion { .. } | Command::Man { .. } => Ok(()),
         Command::Trust { write } => trust(&context, write.as_deref()),
+        Command::Keys(command) => keys::run(&context, command).await,
         Command::Network(command) => network::run(&context, command).await,
         Command::Image(command) => image::run(&context, command).await,
         Command::Netboot(command) => netboot::run(&context, command).await,
@@ -121,7 +124,7 @@ pub async fn run(cli: Cli) -> Result<()> {
 async fn init(path: &Path, options: &Init) -> Result<()> {
     let dir = DataDir::create(path)?;
     let store = Store::open(&dir.database()).await?;
-    keys::ensure(&dir)?;
+    crate::keys::ensure(&dir)?;
     for (key, port, default) in
         [("http-port", options.http_port, HTTP_PORT), ("https-port", options.https_port, HTTPS_PORT)]
     {
@@ -132,7 +135,7 @@ async fn init(path: &Path, options: &Init) -> Result<()> {
 }
 
 fn trust(context: &Context, write: Option<&Path>) -> Result<()> {
-    let trust = keys::trust(&context.dir)?;
+    let trust = crate::keys::trust(&context.dir)?;
     match write {
         Some(path) => std::fs::write(path, trust).with_context(|| format!("writing {}", path.display())),
         None => output::text(&trust),
@@ -153,7 +156,7 @@ fn check_name(kind: &str, name: &str) -> Result<()> {
 
 /// Who types, for the audit log.
 fn actor() -> String {
-    let uid = rustix::process::getuid().as_raw();
+    let uid = crate::owner::typed_by();
     match std::env::var("SUDO_USER") {
         Ok(user) => format!("{user} (uid {uid})"),
         Err(_) => format!("uid {uid}"),

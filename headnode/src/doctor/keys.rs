@@ -7,16 +7,17 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, anyhow};
 use nii::envelope::Purpose;
 use nii::trust::Trust;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{CertificateError, ClientConfig, ClientConnection, RootCertStore};
-use x509_parser::prelude::{FromDer as _, X509Certificate};
 
-use super::{Examined, Finding};
+use super::{Examined, Finding, Stored};
 use crate::clock;
+use crate::initrd_trust::{self, Lack};
+use crate::keys::authority::{self, Validity};
 use crate::keys::{self, Keys};
 
 /// What ends earlier is worth a warning.
@@ -28,8 +29,10 @@ const PATIENCE: Duration = Duration::from_secs(3);
 pub fn modes(examined: &Examined) -> Result<Vec<Finding>> {
     let mut findings = Vec::new();
     let folder = examined.dir.key("");
-    let own = rustix::process::getuid().as_raw();
-    for path in [examined.dir.run(".."), folder.clone()] {
+    let data = examined.dir.run("..");
+    // That of `serve`, which need not be root.
+    let own = fs::metadata(&data).with_context(|| format!("reading {}", data.display()))?.uid();
+    for path in [data, folder.clone()] {
         let path = path.canonicalize().with_context(|| format!("resolving {}", path.display()))?;
         let metadata = fs::metadata(&path).with_context(|| format!("reading {}", path.display()))?;
         // The outer folder shuts all; the one of the keys may be as it was made.
@@ -68,7 +71,10 @@ pub fn modes(examined: &Examined) -> Result<Vec<Finding>> {
 /// Whether nodes believe what is signed, and the TLS side at every network's address.
 pub fn certificates(examined: &Examined) -> Result<Vec<Finding>> {
     let trust = keys::read_trust(&examined.dir)?;
-    let mut findings = vec![authority(&trust)?, online_key(examined, &trust)?];
+    let authorities =
+        authority::certificates(trust.ca_pem.as_bytes()).context("reading trust.json's ca_pem")?;
+    let mut findings: Vec<_> = authorities.iter().map(authority).collect();
+    findings.push(online_key(examined, &trust)?);
     let mut addresses: Vec<_> = examined.networks.iter().map(|network| network.address).collect();
     addresses.sort();
     addresses.dedup();
@@ -79,28 +85,57 @@ pub fn certificates(examined: &Examined) -> Result<Vec<Finding>> {
     Ok(findings)
 }
 
-fn authority(trust: &Trust) -> Result<Finding> {
+fn authority(validity: &Validity) -> Finding {
     let about = "the cluster's authority (trust.json)";
-    let der =
-        CertificateDer::from_pem_slice(trust.ca_pem.as_bytes()).context("reading trust.json's ca_pem")?;
-    let (_, certificate) = X509Certificate::from_der(&der).context("reading trust.json's ca_pem")?;
-    let seconds = |time: x509_parser::time::ASN1Time| u64::try_from(time.timestamp()).unwrap_or_default();
-    let (begin, end) =
-        (seconds(certificate.validity().not_before), seconds(certificate.validity().not_after));
-    if clock::now_s() < begin {
+    if clock::now_s() < validity.begin {
         let todo = "set the clock";
-        return Ok(Finding::problem(about, format!("it is valid from {} on only", day(begin)), todo));
+        return Finding::problem(about, format!("it is valid from {} on only", day(validity.begin)), todo);
     }
-    Ok(lasts(about, end))
+    lasts(about, validity.end)
+}
+
+/// Whether the initrds that nodes get believe the keys of today, and those of tomorrow.
+pub fn initrds(examined: &Examined) -> Result<Vec<Finding>> {
+    let Stored { catalog, .. } = examined.stored.as_ref().map_err(|_| anyhow!("the store is not read"))?;
+    let mut findings = Vec::new();
+    for (name, netboot) in &catalog.netboots {
+        let about = format!("netboot {name}");
+        findings.extend(match initrd_trust::of(&examined.dir, netboot) {
+            Ok(Some(trust)) => Some(believes(about, &initrd_trust::lacks(&examined.dir, &trust)?)),
+            // A stock initrd or a rescue system: nobody there asks us.
+            Ok(None) => None,
+            Err(error) => Some(Finding::untold(about, &format!("{error:#}"))),
+        });
+    }
+    Ok(findings)
+}
+
+fn believes(about: String, lacks: &[Lack]) -> Finding {
+    let todo = "build its initrd anew with what `headnode trust` prints now, and `headnode netboot add` it";
+    let names =
+        |later: bool| lacks.iter().filter(|lack| lack.later == later).map(|lack| lack.key.as_str()).collect();
+    let (now, later): (Vec<_>, Vec<_>) = (names(false), names(true));
+    if !now.is_empty() {
+        let what = format!("its nodes refuse us: its initrd does not believe {}", now.join(", "));
+        Finding::problem(about, what, todo)
+    } else if !later.is_empty() {
+        let what = format!(
+            "its initrd does not believe {}: its nodes will refuse us after `headnode keys rotate … --retire`",
+            later.join(", ")
+        );
+        Finding::warning(about, what, todo)
+    } else {
+        Finding::ok(about, "its initrd believes our keys")
+    }
 }
 
 /// A payload that is signed and opened again, as a node does it.
 fn online_key(examined: &Examined, trust: &Trust) -> Result<Finding> {
     let about = "the key of NIIs (nii.cert)";
     let envelope = Keys::load(&examined.dir)?.seal(Purpose::Time, Vec::new());
-    let open = |now| envelope.open(Purpose::Time, &trust.root_keys, now);
+    let open = |now| trust.open(&envelope, Purpose::Time, now);
     let now = clock::now_s();
-    let todo = "bring keys/ back from a backup, or make new ones: move keys/ away, `headnode init`, and build initrds anew";
+    let todo = "`headnode keys rotate nii` (with --root-key, if the root key is elsewhere), or bring keys/ back from a backup";
     Ok(match (open(now), open(now + SOON_S)) {
         (Err(error), _) => Finding::problem(about, format!("nodes do not believe it: {error}"), todo),
         (Ok(_), Err(_)) => Finding::warning(about, "it ends within 30 days", todo),
@@ -110,7 +145,7 @@ fn online_key(examined: &Examined, trust: &Trust) -> Result<Finding> {
 
 fn lasts(about: &str, end: u64) -> Finding {
     let now = clock::now_s();
-    let todo = "make new keys: move keys/ away, `headnode init`, and build initrds anew (`headnode trust`)";
+    let todo = "`headnode keys rotate ca`, and then build initrds anew (`headnode trust`)";
     match end {
         _ if end <= now => Finding::problem(about, format!("it expired on {}", day(end)), todo),
         _ if end <= now + SOON_S => Finding::warning(about, format!("it ends on {}", day(end)), todo),
@@ -126,9 +161,9 @@ fn day(seconds: u64) -> String {
 /// A client that believes what a node does.
 fn client(trust: &Trust) -> Result<Arc<ClientConfig>> {
     let mut roots = RootCertStore::empty();
-    roots.add(
-        CertificateDer::from_pem_slice(trust.ca_pem.as_bytes()).context("reading trust.json's ca_pem")?,
-    )?;
+    for certificate in CertificateDer::pem_slice_iter(trust.ca_pem.as_bytes()) {
+        roots.add(certificate.context("reading trust.json's ca_pem")?)?;
+    }
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
     Ok(Arc::new(config.with_root_certificates(roots).with_no_client_auth()))

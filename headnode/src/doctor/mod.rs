@@ -107,6 +107,7 @@ const CHECKS: &[(&str, Check)] = &[
     ("clock", host::clock),
     ("keys", keys::modes),
     ("certificate", keys::certificates),
+    ("trust", keys::initrds),
     ("files", files::named),
     ("interface", host::interfaces),
     ("port", host::ports),

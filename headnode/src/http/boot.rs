@@ -83,7 +83,7 @@ async fn script_for(
         Err(error) => return Ok(script::wait(mac, &error.to_string())),
     };
     let cap = recipe.document.attempts;
-    Ok(match app.store.mint(node.id, cap, &app.keys).await? {
+    Ok(match app.store.mint(node.id, cap, &app.keys.now()).await? {
         Mint::Attempt(attempt) => {
             let banner = script::banner(&node.name, attempt.number, cap);
             crate::log::line(format_args!("{}: {banner}", node.mac));
@@ -182,7 +182,7 @@ pub async fn token_of(
         return Err(Refused::new(ErrorCode::Unauthorized, foreign(name, &peer_text(peer))));
     }
     let cap = recipe.document.attempts;
-    match app.store.mint(recipe.node.id, cap, &app.keys).await? {
+    match app.store.mint(recipe.node.id, cap, &app.keys.now()).await? {
         Mint::Attempt(attempt) => {
             let banner = script::banner(name, attempt.number, cap);
             crate::log::line(format_args!("{mac}: {banner}, by its boot menu"));
@@ -198,7 +198,7 @@ pub async fn token_of(
 }
 
 fn archive(app: &App, attempt: Uuid) -> Response {
-    let archive = cpio::token(&attempts::token(&app.keys, attempt));
+    let archive = cpio::token(&attempts::token(&app.keys.now(), attempt));
     let headers = [(header::CONTENT_TYPE, "application/octet-stream"), (header::CACHE_CONTROL, "no-store")];
     (headers, archive).into_response()
 }

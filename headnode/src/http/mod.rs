@@ -24,7 +24,7 @@ pub use files::UEFI_LOADER;
 use crate::addresses::Mac;
 use crate::data_dir::DataDir;
 use crate::dhcp::leases::Link;
-use crate::keys::Keys;
+use crate::keys::live::Live;
 use crate::os;
 use crate::recipe::REFUSAL;
 use crate::scripts;
@@ -48,7 +48,7 @@ pub struct Shared {
     /// The store.
     pub store: Store,
     /// The keys.
-    pub keys: Keys,
+    pub keys: Live,
     /// The data folder.
     pub dir: DataDir,
     /// Who is behind an address.

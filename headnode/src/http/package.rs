@@ -62,7 +62,7 @@ pub async fn keep_escrow(
         // A second attempt finds an empty disk: what the first one saved stays.
         return Ok(StatusCode::NO_CONTENT);
     }
-    let sealed = escrow::seal(&app.keys, &session.node.name, &keys)?;
+    let sealed = escrow::seal(&app.keys.now(), &session.node.name, &keys)?;
     let detail = format!("keeps its SSH host keys until it is installed: {}", kinds(&keys));
     let recipe = Recipe::of(&app.store, session.node.clone()).await?;
     if let Some(finding) = recipe.refusal_of(keys.clone()) {
@@ -73,7 +73,7 @@ pub async fn keep_escrow(
         return Ok(StatusCode::NO_CONTENT);
     };
     let same = |there| sorted(there) == sorted(keys);
-    match escrow::open(&app.keys, &node.name, &there).map(same) {
+    match escrow::open(&app.keys.now(), &node.name, &there).map(same) {
         Ok(true) => {}
         Ok(false) => return Err(other_keys(&app, &node.name, &peer).await?),
         Err(error) => {

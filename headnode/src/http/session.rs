@@ -47,14 +47,16 @@ pub async fn time(
     headers: HeaderMap,
     Query(nonce): Query<Nonce>,
 ) -> Result<Json<Envelope>, Refused> {
+    let keys = app.keys.now();
     let payload = TimePayload {
         nonce: nonce.checked()?,
         time: clock::now_s(),
         protocol: PROTOCOL,
         release: env!("CARGO_PKG_VERSION").to_owned(),
         https: format!("https://{}:{}", address_asked(&app, &headers).await?, app.https_port),
+        authority: Some(keys.authority()),
     };
-    Ok(Json(seal_json(&app.keys, Purpose::Time, &payload)?))
+    Ok(Json(seal_json(&keys, Purpose::Time, &payload)?))
 }
 
 /// Which of our addresses the node knows us by. Only our own are answered for: the answer is signed.
@@ -98,10 +100,10 @@ pub async fn open(
         boot_id: request.boot_id,
         peer: &peer_name,
     };
-    match app.store.begin(&claim, &app.keys).await? {
+    match app.store.begin(&claim, &app.keys.now()).await? {
         Begin::Session(session) => Ok(Json(SessionAnswer {
             session: nii::secret::Secret::new(
-                attempts::session(&app.keys, session.attempt, claim.key).as_str(),
+                attempts::session(&app.keys.now(), session.attempt, claim.key).as_str(),
             ),
             node: session.node.name,
             arming: session.arming,
@@ -189,13 +191,13 @@ pub async fn nii(
         issued_at: clock::now_s(),
         nii: RawValue::from_string(json).map_err(anyhow::Error::from)?,
     };
-    Ok(Json(seal_json(&app.keys, Purpose::Nii, &payload)?))
+    Ok(Json(seal_json(&app.keys.now(), Purpose::Nii, &payload)?))
 }
 
 /// What an earlier attempt saved from the disks. If it cannot be opened the install goes on without: it is a last resort.
 async fn in_escrow(app: &App, session: &Session) -> Result<Vec<SshHostKey>, Refused> {
     let Some(sealed) = app.store.escrow(session.node.id).await? else { return Ok(Vec::new()) };
-    Ok(escrow::open(&app.keys, &session.node.name, &sealed).unwrap_or_else(|error| {
+    Ok(escrow::open(&app.keys.now(), &session.node.name, &sealed).unwrap_or_else(|error| {
         crate::log::line(format_args!("{error:#}: {} gets its NII without them", session.node.name));
         Vec::new()
     }))

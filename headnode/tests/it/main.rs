@@ -30,3 +30,5 @@ mod package;
 mod plugins;
 mod session;
 mod states;
+mod trust;
+mod unprivileged;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use ed25519_dalek::SigningKey;
+use nii::digest::Digest;
 use nii::envelope::{Envelope, NiiPayload, PublicKey, Purpose};
 use nii::secret::Secret;
 use nii::session::{PROTOCOL, SessionAnswer, SessionRequest, TimePayload};
@@ -81,7 +82,7 @@ impl Head {
         // Only for the certificate's end: the claim counts once the signature over it was checked.
         let claimed: TimePayload =
             serde_json::from_slice(&envelope.payload.0).context("this is no signed time")?;
-        envelope.open(Purpose::Time, &self.trust.root_keys, claimed.time)?;
+        self.trust.open(&envelope, Purpose::Time, claimed.time)?;
         ensure!(
             claimed.nonce == nonce,
             "the answer is an old one (wrong nonce); is there a cache in between?"
@@ -103,7 +104,23 @@ impl Head {
             "the head node's TLS side is at {}, which is not https",
             claimed.https
         );
+        self.check_authority(&claimed)?;
         Ok(claimed)
+    }
+
+    /// TLS itself would only say that the certificate's issuer is not known.
+    fn check_authority(&self, time: &TimePayload) -> Result<()> {
+        let Some(authority) = &time.authority else { return Ok(()) };
+        let believed = self.trust.authorities();
+        let names = || believed.iter().map(short).collect::<Vec<_>>().join(", ");
+        ensure!(
+            believed.contains(authority),
+            "the head node's TLS certificate is of the authority {}, and this initrd believes only {}: the authority was \
+             replaced; build this initrd anew with what `headnode trust` prints now",
+            short(authority),
+            names()
+        );
+        Ok(())
     }
 
     /// Trades the token for a session, asking for ever.
@@ -154,8 +171,9 @@ impl Head {
         })
         .context("asking the head node for the NII")?;
         let envelope: Envelope = serde_json::from_slice(&answer).context("reading the NII's envelope")?;
-        let payload = envelope
-            .open(Purpose::Nii, &self.trust.root_keys, self.clock.now())
+        let payload = self
+            .trust
+            .open(&envelope, Purpose::Nii, self.clock.now())
             .context("checking the NII's envelope")?;
         let payload: NiiPayload = serde_json::from_slice(payload).context("reading the NII's envelope")?;
         check_binding(&payload, session, &nonce).context("checking the NII's envelope")?;
@@ -195,6 +213,11 @@ fn session_request(identity: &Identity, release: &str) -> Result<Vec<u8>> {
         release: release.to_owned(),
     };
     Ok(serde_json::to_vec(&request)?)
+}
+
+/// An authority as `headnode keys list` shows it.
+fn short(authority: &Digest) -> String {
+    authority.to_string()[..12].to_owned()
 }
 
 /// 122 random bits.

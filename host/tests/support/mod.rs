@@ -134,6 +134,7 @@ pub fn machine_obeying(root: &Path, image_keys: Vec<String>) -> host::linux::Lin
         image_keys,
         ca_pem: CA.into(),
         time_floor: 0,
+        certified_since: 0,
         allow_kusu: Vec::new(),
     };
     let http = Http::new(&trust, std::sync::Arc::new(Clock::new(0))).unwrap();

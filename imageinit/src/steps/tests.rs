@@ -107,7 +107,17 @@ fn nonce(request: &Request) -> String {
 
 fn time(request: &Request) -> Vec<u8> {
     let (release, https) = ("0.1.0".to_owned(), "https://head:8443".to_owned());
-    seal(Purpose::Time, &TimePayload { nonce: nonce(request), time: NOW, protocol: PROTOCOL, release, https })
+    seal(
+        Purpose::Time,
+        &TimePayload {
+            nonce: nonce(request),
+            time: NOW,
+            protocol: PROTOCOL,
+            release,
+            https,
+            authority: None,
+        },
+    )
 }
 
 fn session(request: &Request) -> Vec<u8> {
@@ -171,6 +181,7 @@ pub(super) fn run_as(recorder: Recorder, cmdline: &str, allow_kusu: &[&str]) -> 
         image_keys: Vec::new(),
         ca_pem: String::new(),
         time_floor: NOW - 1000,
+        certified_since: 0,
         allow_kusu: allow_kusu.iter().map(|host| (*host).to_owned()).collect(),
     };
     let clock = Arc::new(Clock::new(trust.time_floor));

@@ -121,7 +121,17 @@ fn nonce(request: &Request) -> String {
 
 fn time(request: &Request) -> Vec<u8> {
     let (release, https) = ("0.1.0".to_owned(), HEAD.to_owned());
-    seal(Purpose::Time, &TimePayload { nonce: nonce(request), time: NOW, protocol: PROTOCOL, release, https })
+    seal(
+        Purpose::Time,
+        &TimePayload {
+            nonce: nonce(request),
+            time: NOW,
+            protocol: PROTOCOL,
+            release,
+            https,
+            authority: None,
+        },
+    )
 }
 
 fn nii(request: &Request, document: &str) -> Vec<u8> {
@@ -274,6 +284,7 @@ fn run(
         image_keys: Vec::new(),
         ca_pem: String::new(),
         time_floor: NOW - 1000,
+        certified_since: 0,
         allow_kusu: Vec::new(),
     };
     let clock = Arc::new(Clock::new(trust.time_floor));

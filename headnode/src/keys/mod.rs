@@ -1,30 +1,32 @@
 //! The keys of a head node: made once, private ones 0600, public ones in `trust.json` for initrds.
+//!
+//! * [`pair`]: a key's two files, and those of the next one.
+//! * [`authority`]: the cluster's certificate authority, and the server's certificate by it.
+//! * [`rotation`]: new keys in the place of old ones.
+//! * [`live`]: what `serve` has of them at the moment.
+
+pub mod authority;
+pub mod live;
+mod pair;
+pub mod rotation;
 
 use std::fs;
-use std::net::Ipv4Addr;
 use std::path::Path;
-use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 use base64ct::{Base64, Encoding as _};
 use ed25519_dalek::SigningKey;
+use nii::digest::Digest;
 use nii::envelope::{Bytes, Certificate, CertificatePayload, Envelope, PublicKey, Purpose};
 use nii::trust::Trust;
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose, SanType};
-use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use time::{Duration, OffsetDateTime};
 use zeroize::Zeroizing;
 
+use self::pair::{AUTHORITY, IMAGE, NII};
 use crate::clock;
 use crate::data_dir::{DataDir, write_private};
 
-const CA_KEY: &str = "ca.key";
-const CA_CERTIFICATE: &str = "ca.pem";
 const ROOT_KEY: &str = "root.key";
-const NII_KEY: &str = "nii.key";
-const NII_CERTIFICATE: &str = "nii.cert";
-const IMAGE_KEY: &str = "image.key";
-const IMAGE_PUBLIC: &str = "image.pub";
 const TOKEN_KEY: &str = "token.key";
 const ESCROW_KEY: &str = "escrow.key";
 /// Written last: it says that all others are there.
@@ -40,6 +42,7 @@ pub struct Keys {
     certificate: Certificate,
     token: Zeroizing<[u8; 32]>,
     escrow: Zeroizing<[u8; 32]>,
+    authority: Digest,
 }
 
 /// Makes all keys, unless they are there already.
@@ -52,33 +55,41 @@ pub fn ensure(dir: &DataDir) -> Result<()> {
         write_private(&dir.key(ESCROW_KEY), Base64::encode_string(&*random()?).as_bytes())?;
     }
     if dir.key(TRUST).exists() {
-        return Ok(());
+        return rotation::finish(dir);
     }
     let start = OffsetDateTime::now_utc().replace_nanosecond(0)? - SLACK;
-    let ca_pem = make_ca(dir, start)?;
-    let root = make_signing_key(dir, ROOT_KEY)?;
-    let online = make_signing_key(dir, NII_KEY)?;
-    let payload = CertificatePayload {
-        key: PublicKey::from(&online),
-        issued_at: clock::now_s(),
-        not_after: u64::try_from((start + LIFETIME).unix_timestamp())?,
-    };
-    let certificate = serde_json::to_vec(&Certificate::issue(&payload, &root)?)?;
-    write_private(&dir.key(NII_CERTIFICATE), &certificate)?;
+    let (ca_key, ca_pem) = authority::make(start)?;
+    AUTHORITY.keep(dir, ca_key.as_bytes(), ca_pem.as_bytes())?;
+    let root = make_signing_key()?;
+    write_private(&dir.key(ROOT_KEY), seed_text(&root).as_bytes())?;
+    let online = make_signing_key()?;
+    let certificate = serde_json::to_vec(&certify(PublicKey::from(&online), &root)?)?;
+    NII.keep(dir, seed_text(&online).as_bytes(), &certificate)?;
     let image = image::sign::SecretKey::generate().context("making the image key")?;
-    write_private(&dir.key(IMAGE_KEY), image.save_text().as_bytes())?;
-    write_private(&dir.key(IMAGE_PUBLIC), image.public().to_string().as_bytes())?;
+    IMAGE.keep(dir, image.save_text().as_bytes(), image.public().to_string().as_bytes())?;
     write_private(&dir.key(TOKEN_KEY), Base64::encode_string(&*random()?).as_bytes())?;
     let trust = Trust {
         root_keys: vec![PublicKey::from(&root)],
         image_keys: vec![image.public().line()],
         ca_pem,
         time_floor: u64::try_from(start.unix_timestamp())?,
+        certified_since: 0,
         allow_kusu: Vec::new(),
     };
-    let mut text = serde_json::to_vec_pretty(&trust)?;
+    write_trust(dir, &trust)
+}
+
+fn write_trust(dir: &DataDir, trust: &Trust) -> Result<()> {
+    let mut text = serde_json::to_vec_pretty(trust)?;
     text.push(b'\n');
     write_private(&dir.key(TRUST), &text)
+}
+
+/// A root key's word for an online key, from now on.
+fn certify(key: PublicKey, root: &SigningKey) -> Result<Certificate> {
+    let issued_at = clock::now_s();
+    let lifetime = u64::try_from(LIFETIME.whole_seconds())?;
+    Ok(Certificate::issue(&CertificatePayload { key, issued_at, not_after: issued_at + lifetime }, root)?)
 }
 
 /// The text of `trust.json`; nothing in it is secret.
@@ -103,7 +114,7 @@ pub fn read_trust(dir: &DataDir) -> Result<Trust> {
 /// # Errors
 /// When it cannot be read.
 pub fn image_key(dir: &DataDir) -> Result<image::sign::SecretKey> {
-    let path = dir.key(IMAGE_KEY);
+    let path = dir.key(IMAGE.secret);
     read_secret(&path)?.parse().with_context(|| format!("reading {}", path.display()))
 }
 
@@ -113,20 +124,26 @@ impl Keys {
     /// # Errors
     /// When a key is missing or broken.
     pub fn load(dir: &DataDir) -> Result<Self> {
-        let path = dir.key(NII_CERTIFICATE);
+        let path = dir.key(NII.public);
         let certificate = fs::read(&path).with_context(|| format!("reading {}", path.display()))?;
         Ok(Self {
-            nii: SigningKey::from_bytes(&*read_seed(&dir.key(NII_KEY))?),
+            nii: SigningKey::from_bytes(&*read_seed(&dir.key(NII.secret))?),
             certificate: serde_json::from_slice(&certificate)
                 .with_context(|| format!("reading {}", path.display()))?,
             token: read_seed(&dir.key(TOKEN_KEY))?,
             escrow: read_seed(&dir.key(ESCROW_KEY))?,
+            authority: authority::name(dir)?,
         })
     }
 
     /// Signs a payload for `purpose`.
     pub fn seal(&self, purpose: Purpose, payload: Vec<u8>) -> Envelope {
         Envelope::seal(purpose, payload, &self.nii, self.certificate.clone())
+    }
+
+    /// Whose certificate the TLS side has.
+    pub fn authority(&self) -> Digest {
+        self.authority
     }
 
     /// What [`crate::escrow`] seals with.
@@ -146,58 +163,12 @@ impl Keys {
     }
 }
 
-/// The TLS side: a certificate for `addresses`, made anew at each start by the cluster's authority.
-///
-/// # Errors
-/// When the authority's key cannot be read.
-pub fn tls(dir: &DataDir, addresses: &[Ipv4Addr]) -> Result<Arc<rustls::ServerConfig>> {
-    let path = dir.key(CA_KEY);
-    let ca_key =
-        KeyPair::from_pem(&read_secret(&path)?).with_context(|| format!("reading {}", path.display()))?;
-    let start = OffsetDateTime::now_utc() - SLACK;
-    let issuer = Issuer::new(ca_params(start), ca_key);
-    let key = KeyPair::generate()?;
-    let mut params = CertificateParams::default();
-    params.not_before = start;
-    params.not_after = start + LIFETIME;
-    params.distinguished_name.push(DnType::CommonName, "camphor head node");
-    params.subject_alt_names = addresses.iter().map(|ip| SanType::IpAddress((*ip).into())).collect();
-    params.use_authority_key_identifier_extension = true;
-    let certificate = params.signed_by(&key, &issuer).context("making the server's certificate")?;
-    let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
-    let mut config =
-        rustls::ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-            .with_safe_default_protocol_versions()?
-            .with_no_client_auth()
-            .with_single_cert(vec![certificate.der().clone()], key)?;
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(Arc::new(config))
+fn make_signing_key() -> Result<SigningKey> {
+    Ok(SigningKey::from_bytes(&*random()?))
 }
 
-/// The same each time, but for its times: the issuer's name in a server certificate must be the authority's.
-fn ca_params(start: OffsetDateTime) -> CertificateParams {
-    let mut params = CertificateParams::default();
-    params.not_before = start;
-    params.not_after = start + LIFETIME;
-    params.distinguished_name = rcgen::DistinguishedName::new();
-    params.distinguished_name.push(DnType::CommonName, "camphor cluster authority");
-    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
-    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-    params
-}
-
-fn make_ca(dir: &DataDir, start: OffsetDateTime) -> Result<String> {
-    let key = KeyPair::generate().context("making the authority's key")?;
-    let pem = ca_params(start).self_signed(&key).context("making the authority's certificate")?.pem();
-    write_private(&dir.key(CA_KEY), Zeroizing::new(key.serialize_pem()).as_bytes())?;
-    write_private(&dir.key(CA_CERTIFICATE), pem.as_bytes())?;
-    Ok(pem)
-}
-
-fn make_signing_key(dir: &DataDir, name: &str) -> Result<SigningKey> {
-    let seed = random()?;
-    write_private(&dir.key(name), Zeroizing::new(Base64::encode_string(&*seed)).as_bytes())?;
-    Ok(SigningKey::from_bytes(&seed))
+fn seed_text(key: &SigningKey) -> Zeroizing<String> {
+    Zeroizing::new(Base64::encode_string(&*Zeroizing::new(key.to_bytes())))
 }
 
 fn random() -> Result<Zeroizing<[u8; 32]>> {
