@@ -1,9 +1,26 @@
-//! The newc cpio that carries a node's token (Linux: `Documentation/driver-api/early-userspace/buffer-format.rst`).
+//! Archives in cpio's newc form (Linux: `Documentation/driver-api/early-userspace/buffer-format.rst`): that which carries a
+//! node's token, backups, and the initrds that we look into.
+
+use zeroize::Zeroizing;
 
 /// Length of a whole archive is a multiple of this, as cpio(1) writes it.
 const BLOCK: usize = 512;
 const DIRECTORY: u32 = 0o040_000;
 const REGULAR: u32 = 0o100_000;
+/// Length of an entry's header.
+const HEADER: usize = 110;
+const TRAILER: &str = "TRAILER!!!";
+
+/// A regular file.
+#[derive(Clone, PartialEq, Eq)]
+pub struct File {
+    /// Without a slash before it.
+    pub name: String,
+    /// Permissions.
+    pub mode: u32,
+    /// Its content.
+    pub data: Zeroizing<Vec<u8>>,
+}
 
 /// An archive with `/camphor/token`, for root's eyes only.
 pub fn token(token: &str) -> Vec<u8> {
@@ -16,9 +33,58 @@ pub fn token(token: &str) -> Vec<u8> {
         1,
         token.as_bytes(),
     );
-    entry(&mut archive, "TRAILER!!!", 0, 1, b"");
-    pad(&mut archive, BLOCK);
+    end(&mut archive);
     archive
+}
+
+/// An archive of `files`.
+pub fn archive(files: &[File]) -> Zeroizing<Vec<u8>> {
+    let room: usize = files.iter().map(|file| HEADER + file.name.len() + file.data.len() + 8).sum();
+    // With all its room: what grows leaves copies behind.
+    let mut archive = Zeroizing::new(Vec::with_capacity(room + 2 * BLOCK));
+    for File { name, mode, data } in files {
+        entry(&mut archive, name, REGULAR | mode, 1, data);
+    }
+    end(&mut archive);
+    archive
+}
+
+/// The regular files of archives that follow each other, and what is behind them, which is no archive.
+pub fn files(mut bytes: &[u8]) -> (Vec<File>, &[u8]) {
+    let mut files = Vec::new();
+    loop {
+        let zeros = bytes.iter().take_while(|byte| **byte == 0).count();
+        bytes = &bytes[zeros..];
+        let Some((file, mode, rest)) = first(bytes) else { return (files, bytes) };
+        if mode & KIND == REGULAR {
+            files.push(file);
+        }
+        bytes = rest;
+    }
+}
+
+/// The file type among a mode's bits.
+const KIND: u32 = 0o170_000;
+
+/// The first entry, its whole mode, and what follows; `None` where none begins.
+fn first(bytes: &[u8]) -> Option<(File, u32, &[u8])> {
+    if !bytes.starts_with(b"07070") {
+        return None;
+    }
+    let field = |at: usize| u32::from_str_radix(std::str::from_utf8(bytes.get(at..at + 8)?).ok()?, 16).ok();
+    let (mode, size, name_size) = (field(14)?, field(54)? as usize, field(94)? as usize);
+    let name = bytes.get(HEADER..HEADER + name_size.checked_sub(1)?)?;
+    let begin = (HEADER + name_size).next_multiple_of(4);
+    let data = Zeroizing::new(bytes.get(begin..begin + size)?.to_vec());
+    let name = String::from_utf8_lossy(name).into_owned();
+    // The last entry may end without its padding.
+    let rest = bytes.get((begin + size).next_multiple_of(4)..).unwrap_or_default();
+    Some((File { name, mode: mode & 0o7777, data }, mode, rest))
+}
+
+fn end(archive: &mut Vec<u8>) {
+    entry(archive, TRAILER, 0, 1, b"");
+    pad(archive, BLOCK);
 }
 
 /// Owner and times are 0. The inode number need only differ from others' where there are hard links.

@@ -40,6 +40,11 @@ impl DataDir {
         Ok(dir)
     }
 
+    /// The folder itself.
+    pub fn root(&self) -> &Path {
+        &self.0
+    }
+
     /// The SQLite database.
     pub fn database(&self) -> PathBuf {
         self.0.join("camphor.db")

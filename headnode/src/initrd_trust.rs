@@ -8,14 +8,13 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 use nii::trust::{PATH, Trust};
 
+use crate::cpio;
 use crate::data_dir::DataDir;
 use crate::keys::{self, rotation};
 use crate::netboot::{INITRD, SEGMENT};
 use crate::store::inventory::Netboot;
 
 const ZSTD: &[u8] = &[0x28, 0xb5, 0x2f, 0xfd];
-/// Of an entry of a newc archive (`Documentation/driver-api/early-userspace/buffer-format.rst`).
-const HEADER: usize = 110;
 
 /// The trust of the netboot's nodes; `None` where there is none that we can read: a stock or a foreign initrd.
 ///
@@ -31,49 +30,18 @@ pub fn of(dir: &DataDir, netboot: &Netboot) -> Result<Option<Trust>> {
 
 fn read(path: &Path) -> Result<Option<Trust>> {
     let bytes = fs::read(path)?;
-    let mut rest = bytes.as_slice();
-    let mut found = None;
-    loop {
-        rest = entries(rest, &mut found);
-        if !rest.starts_with(ZSTD) {
-            break;
-        }
+    let (mut files, mut rest) = cpio::files(&bytes);
+    while rest.starts_with(ZSTD) {
         let mut plain = Vec::new();
         zstd::Decoder::with_buffer(&mut rest)?.single_frame().read_to_end(&mut plain)?;
-        entries(&plain, &mut found);
+        files.extend(cpio::files(&plain).0);
+        let (more, behind) = cpio::files(rest);
+        files.extend(more);
+        rest = behind;
     }
-    found.map(|text| Ok(serde_json::from_slice(&text)?)).transpose()
-}
-
-/// Walks through plain archives; what is behind them. The kernel lets the last file of a name win, and so does this.
-fn entries<'a>(mut bytes: &'a [u8], found: &mut Option<Vec<u8>>) -> &'a [u8] {
-    loop {
-        let zeros = bytes.iter().take_while(|byte| **byte == 0).count();
-        bytes = &bytes[zeros..];
-        let Some((name, data, rest)) = entry(bytes) else { return bytes };
-        if name == PATH.trim_start_matches('/').as_bytes() {
-            *found = Some(data.to_vec());
-        }
-        bytes = rest;
-    }
-}
-
-/// Name, content, and what follows; `None` where no entry begins.
-fn entry(bytes: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
-    if !bytes.starts_with(b"07070") {
-        return None;
-    }
-    let field = |at: usize| {
-        let digits = std::str::from_utf8(bytes.get(at..at + 8)?).ok()?;
-        usize::from_str_radix(digits, 16).ok()
-    };
-    let (size, name_size) = (field(54)?, field(94)?);
-    let name = bytes.get(HEADER..HEADER + name_size.checked_sub(1)?)?;
-    let begin = (HEADER + name_size).next_multiple_of(4);
-    let data = bytes.get(begin..begin + size)?;
-    // The last entry may end without its padding.
-    let rest = bytes.get((begin + size).next_multiple_of(4)..).unwrap_or_default();
-    Some((name, data, rest))
+    // The kernel lets the last file of a name win.
+    let trust = files.iter().rfind(|file| file.name == PATH.trim_start_matches('/'));
+    trust.map(|file| Ok(serde_json::from_slice(&file.data)?)).transpose()
 }
 
 /// A key of ours that an initrd does not believe.

@@ -9,7 +9,7 @@
 //! * [`http`], [`dhcp`], [`serve`]: the running server.
 //! * [`doctor`]: what keeps nodes from booting.
 //! * [`rollout`], [`site`]: many nodes, some at a time; commands of the site.
-//! * [`keys`], [`data_dir`], [`owner`]: secrets, where they lie, and whose they are. [`initrd_trust`]: who believes them.
+//! * [`keys`], [`data_dir`], [`owner`], [`sealed`]: secrets, where they lie, and whose they are. [`initrd_trust`]: who believes them.
 
 mod addhost;
 mod addresses;
@@ -44,6 +44,7 @@ mod report;
 mod rollout;
 mod script;
 mod scripts;
+mod sealed;
 mod serve;
 mod site;
 mod site_import;

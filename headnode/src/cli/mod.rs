@@ -164,6 +164,16 @@ pub enum Command {
         /// The node
         node: String,
     },
+    /// Writes keys, store, scripts and plugins into one file, behind a passphrase that it reads from stdin
+    Backup {
+        /// The file
+        file: PathBuf,
+    },
+    /// Makes a data folder of such a file; reads its passphrase from stdin
+    Restore {
+        /// The file
+        file: PathBuf,
+    },
     /// Prints the whole store as YAML
     Export {
         /// With the secrets

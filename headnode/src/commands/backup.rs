@@ -197,7 +197,7 @@ fn whole(about: &str, text: &str) -> Result<()> {
 }
 
 /// Images and kernels are files that no YAML has.
-async fn tell_missing(context: &Context) -> Result<()> {
+pub(super) async fn tell_missing(context: &Context) -> Result<()> {
     let catalog = Catalog::load(&context.store).await?;
     let mut missing = Vec::new();
     for (name, digest) in &catalog.images {

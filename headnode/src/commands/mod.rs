@@ -27,6 +27,7 @@ mod script;
 mod select;
 mod status;
 mod users;
+mod whole;
 
 use std::path::Path;
 
@@ -74,13 +75,14 @@ pub async fn run(cli: Cli) -> Result<()> {
             return serve::run(&dir, store, options).await;
         }
         Command::Keys(cli::Keys::Certify { key, root_key }) => return keys::certify(key, root_key),
+        Command::Restore { file } => return whole::restore(&data_dir, file).await,
         Command::Doctor(options) => return doctor::run(&data_dir, output, options).await,
         _ => {}
     }
     let context = Context::open(&data_dir, output, yes).await?;
     match command {
         Command::Init(_) | Command::Serve(_) | Command::Doctor(_) | Command::HashPassword => Ok(()),
-        Command::Completion { .. } | Command::Man { .. } => Ok(()),
+        Command::Completion { .. } | Command::Man { .. } | Command::Restore { .. } => Ok(()),
         Command::Trust { write } => trust(&context, write.as_deref()),
         Command::Keys(command) => keys::run(&context, command).await,
         Command::Network(command) => network::run(&context, command).await,
@@ -114,6 +116,7 @@ pub async fn run(cli: Cli) -> Result<()> {
         Command::Unlock { nodes } => context.store.unlock(&context.nodes_to_change(&nodes).await?).await,
         Command::Nii { node } => nii(&context, &node).await,
         Command::Plan { node } => plan::plan(&context, &node).await,
+        Command::Backup { file } => whole::backup(&context, &file).await,
         Command::Export { secrets } => backup::export(&context, secrets).await,
         Command::Import { file, armings } => backup::import(&context, &file, armings).await,
         Command::Status { nodes } => status::status(&context, &nodes).await,

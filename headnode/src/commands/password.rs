@@ -1,4 +1,4 @@
-//! `headnode hash-password`
+//! `headnode hash-password`, and how secrets are typed.
 
 use std::io::{self, BufRead as _, IsTerminal as _};
 
@@ -15,28 +15,43 @@ const SALT_BYTES: usize = 12;
 
 /// Reads a line from stdin, prints its SHA-512 crypt hash.
 pub(super) fn hash() -> Result<()> {
-    let line = if io::stdin().is_terminal() { ask()? } else { read_line()? };
-    let password = line.strip_suffix('\n').unwrap_or(&line);
-    ensure!(!password.is_empty(), "the password is empty");
+    let password = once("Password: ")?;
     let mut salt = [0; SALT_BYTES];
     getrandom::fill(&mut salt).context("reading random numbers")?;
-    output::text(&format!("{}\n", crypt(password, &salt)?))
+    output::text(&format!("{}\n", crypt(&password, &salt)?))
+}
+
+/// A line of stdin, which is not empty. On a terminal it is asked for, and not shown.
+pub(super) fn once(prompt: &str) -> Result<Zeroizing<String>> {
+    let mut line = if io::stdin().is_terminal() { ask(prompt)? } else { read_line()? };
+    if line.ends_with('\n') {
+        line.pop();
+    }
+    ensure!(!line.is_empty(), "what was typed is empty");
+    Ok(line)
+}
+
+/// The same, asked for a second time on a terminal: a slip would be found out when it is too late.
+pub(super) fn twice(prompt: &str) -> Result<Zeroizing<String>> {
+    let line = once(prompt)?;
+    ensure!(!io::stdin().is_terminal() || *once("Again: ")? == *line, "what was typed differs");
+    Ok(line)
 }
 
 fn read_line() -> Result<Zeroizing<String>> {
     let mut line = Zeroizing::new(String::new());
-    io::stdin().lock().read_line(&mut line).context("reading the password from stdin")?;
+    io::stdin().lock().read_line(&mut line).context("reading a line from stdin")?;
     Ok(line)
 }
 
 /// Asks for it on the terminal, which does not show it.
-fn ask() -> Result<Zeroizing<String>> {
+fn ask(prompt: &str) -> Result<Zeroizing<String>> {
     let terminal = io::stdin();
     let shown = tcgetattr(&terminal).context("asking the terminal for its mode")?;
     let mut hidden = shown.clone();
     hidden.local_modes.remove(LocalModes::ECHO);
-    eprint!("Password: ");
-    tcsetattr(&terminal, OptionalActions::Flush, &hidden).context("hiding the password")?;
+    eprint!("{prompt}");
+    tcsetattr(&terminal, OptionalActions::Flush, &hidden).context("hiding what is typed")?;
     let line = read_line();
     tcsetattr(&terminal, OptionalActions::Flush, &shown).context("restoring the terminal")?;
     eprintln!();

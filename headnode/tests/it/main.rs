@@ -7,6 +7,7 @@
 )]
 
 mod addhost;
+mod backup;
 mod boot;
 mod change;
 mod commands;
