@@ -85,11 +85,21 @@ impl Log {
         (self.marks.len(), self.requests.len())
     }
 
-    /// Some place within the op `index`, and the op.
-    pub fn within(&self, index: usize, random: &mut Random) -> (usize, &str) {
-        let (begin, op) = &self.marks[index];
+    /// Some place within the op `index`, and the op again.
+    pub fn within(&self, index: usize, random: &mut Random) -> (usize, usize) {
+        let begin = self.marks[index].0;
         let end = self.marks.get(index + 1).map_or(self.requests.len(), |(next, _)| *next);
-        (begin + 1 + random.below(end - begin), op)
+        (begin + 1 + random.below(end - begin), index)
+    }
+
+    /// The end of everything, or up to two requests before it, and the last op.
+    pub fn late(&self, random: &mut Random) -> (usize, usize) {
+        (self.requests.len() - random.below(3), self.marks.len() - 1)
+    }
+
+    /// The number and the words of an op.
+    pub fn op(&self, index: usize) -> &str {
+        &self.marks[index].1
     }
 
     /// Makes the disk at `image`, which is as it was when the recording began, what it is when the power goes after `cut`
@@ -186,7 +196,10 @@ mod tests {
         fs::write(&path, [requests.concat(), vec![0; 4096]].concat()).unwrap();
         let log = Log::open(&path).unwrap();
         assert_eq!(log.counts(), (2, 6));
-        assert_eq!(log.within(0, &mut Random(1)).1, "0 write a table");
+        assert_eq!(log.op(log.within(0, &mut Random(1)).1), "0 write a table");
+        let (late, op) = log.late(&mut Random(1));
+        assert!((4..=6).contains(&late));
+        assert_eq!(log.op(op), "1 commit");
         let mut found = [0, 0];
         for seed in 0..60 {
             fs::write(&disk, vec![b'-'; 1 << 20]).unwrap();

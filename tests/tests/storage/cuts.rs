@@ -24,6 +24,8 @@ const CUTS: usize = 30;
 const AT_ONCE: usize = 8;
 /// Files in the place of an image.
 const FILES: u32 = 300;
+/// One cut of so many falls so late that the install is done, or nearly.
+const LATE: usize = 5;
 /// `PartitionType::Root` of the NII.
 const ROOT: &str = "4F68BCE3-E8CD-4DB1-96E7-FBCAF984B709";
 /// The recording, or the installs of one machine.
@@ -50,7 +52,7 @@ fn storage_power_cuts() -> Result<()> {
     scenario::run("storage_power_cuts", |scenario| {
         let (start, kept) = layouts::old_system(scenario.scratch())?;
         let log = record(scenario, &start, &kept)?;
-        let (ops, requests) = log.counts();
+        let (_, requests) = log.counts();
         let started = Instant::now();
         let mut random = Random(5);
         let mut seen: BTreeMap<(usize, Outcome), usize> = BTreeMap::new();
@@ -58,24 +60,31 @@ fn storage_power_cuts() -> Result<()> {
         for group in numbers.chunks(AT_ONCE) {
             let mut disks = Vec::new();
             for number in group {
-                let (cut, op) = log.within(number % ops, &mut random);
+                let (cut, op) = place(&log, *number, &mut random);
                 let disk = scenario.scratch().join(format!("cut{}", number % AT_ONCE));
                 fs::copy(&start, &disk).context("copying a disk")?;
                 log.replay(&disk, cut, &mut random)?;
                 let outcome = look(&disk, &kept)
-                    .with_context(|| format!("cut {number}: {cut} requests, in op {op}"))?;
-                *seen.entry((number % ops, outcome)).or_default() += 1;
+                    .with_context(|| format!("cut {number}: {cut} requests, in op {}", log.op(op)))?;
+                *seen.entry((op, outcome)).or_default() += 1;
                 disks.push(disk);
             }
             install_again(scenario, disks, &kept)?;
         }
         let mut text = format!("{cuts} cuts of {requests} requests, {} s\n", started.elapsed().as_secs());
-        for ((op, outcome), count) in seen {
+        for ((op, outcome), count) in &seen {
             text.push_str(&format!("  op {op}: {count} {outcome:?}, each whole after another install\n"));
         }
         let _ = write!(std::io::stderr(), "storage_power_cuts: {text}");
+        ensure!(seen.keys().any(|(_, outcome)| *outcome == Outcome::Committed), "no cut was so late: {text}");
         Ok(())
     })
+}
+
+/// Where a cut falls, and in which op: in each op in turn, and now and then at the very end.
+fn place(log: &Log, number: usize, random: &mut Random) -> (usize, usize) {
+    let (ops, _) = log.counts();
+    if number % LATE == LATE - 1 { log.late(random) } else { log.within(number % ops, random) }
 }
 
 /// Installs once over a copy of the disk.
