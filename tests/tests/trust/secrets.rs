@@ -42,8 +42,8 @@ format = "ext4"
 mount = "/vault"
 "#;
 
-/// After a whole install no planted secret is on the wire, in a log, an event, an answer of the head node, an initrd, an
-/// argument list, or in files of the installed system other than those that are for it. The one-time token was on the
+/// After a whole install no planted secret is on the wire, in a log, an event, an answer of the head node, an argument list
+/// of this host, or in files of the installed system other than those that are for it. The one-time token was on the
 /// wire, in its own answer, and is nowhere else; the session is nowhere.
 #[test]
 fn trust_secrets_of_an_install() -> Result<()> {
