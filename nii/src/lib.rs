@@ -4,6 +4,7 @@
 //!   [`read`] parses it and returns every [`Finding`] with the JSON path of its field.
 //! * [`envelope`]: signed envelopes; a node obeys nothing that did not come in one.
 //! * [`session`]: time, token, session: the calls of `docs/protocol.md`.
+//! * [`tpm`]: a session's key that only one chip unwraps.
 //! * [`event`]: what a node reports.
 //! * [`trust`]: the public keys that an initrd carries.
 //! * [`kusu`]: the XML of an old Kusu head node, read into the same types.
@@ -21,6 +22,7 @@ pub mod manifest;
 pub mod read;
 pub mod secret;
 pub mod session;
+pub mod tpm;
 pub mod trust;
 pub mod v1;
 

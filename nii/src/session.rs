@@ -6,6 +6,7 @@ use uuid::Uuid;
 use crate::digest::Digest;
 use crate::envelope::{Bytes, PublicKey, Purpose};
 use crate::secret::Secret;
+use crate::tpm::{Credential, Tpm};
 use crate::v1::SshHostKey;
 
 /// Version of the calls; a head node and an initrd with different ones refuse each other before anything is touched.
@@ -55,6 +56,9 @@ pub struct SessionRequest {
     pub nii_version: u32,
     /// Its release, for people.
     pub release: String,
+    /// Its TPM, if the boot script asked for that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tpm: Option<Tpm>,
 }
 
 impl SessionRequest {
@@ -77,13 +81,23 @@ impl SessionRequest {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SessionAnswer {
     /// Goes into `Authorization: Bearer …`.
-    pub session: Secret,
+    pub session: SessionKey,
     /// The node's name.
     pub node: String,
     /// The admin's act.
     pub arming: Uuid,
     /// This boot's try.
     pub attempt: Uuid,
+}
+
+/// How a session's key is given to the node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum SessionKey {
+    /// As it is.
+    Plain(Secret),
+    /// Only the node's TPM unwraps it.
+    Wrapped(Credential),
 }
 
 /// What a node saved from the disks that it is about to overwrite. The head node keeps the first until a good install

@@ -1,6 +1,8 @@
 //! Which disk of the machine is which disk of the NII. A wrong disk wiped cannot be unwiped: whatever is not certain
 //! is refused, with the list of what was found.
 
+use std::cmp::Reverse;
+
 use nii::Finding;
 use nii::v1::{self, DiskPick, DiskSelect, Excluded, Hint};
 use uuid::Uuid;
@@ -10,6 +12,7 @@ use crate::names;
 use crate::op::PartitionRef;
 use crate::table::{self, Layout, Marks, TableError};
 use crate::units::{MIB, human};
+use crate::wipe;
 
 /// A disk of the NII, the disk of the machine that it is, and its new table.
 #[derive(Debug)]
@@ -172,7 +175,9 @@ fn not_alone(facts: &Facts, disk: &facts::Disk) -> Option<String> {
 /// Why the disk is not what the selector asks for; `None` if it is.
 fn refusal(select: &DiskSelect, disk: &facts::Disk, facts: &Facts) -> Option<String> {
     if let Some(why) = &disk.unreadable {
-        return Some(format!("cannot be read: {why}"));
+        let way_out = wipe::way_out(&disk.path).filter(|_| wipe::is_ata(disk));
+        let way_out = way_out.map(|way| format!("; {way}")).unwrap_or_default();
+        return Some(format!("cannot be read: {why}{way_out}"));
     }
     if let Some(why) = select.texts().find_map(|(name, wanted)| misses(name, wanted, disk)) {
         return Some(why);
@@ -259,14 +264,24 @@ fn pick_one<'a>(
             list(&disks)
         ));
     }
-    let mut fitting = fitting.into_iter();
-    // Of equal disks the first by kernel name.
+    // Of equal disks the one that an attempt before this one began to write, and else the first by kernel name.
+    let fresh = |disk: &facts::Disk, layout: &Layout| !is_begun(disk, layout);
+    let fitting = fitting.into_iter();
     let picked = match pick {
-        DiskPick::First => fitting.next(),
-        DiskPick::Smallest => fitting.min_by_key(|(disk, _)| disk.size),
-        DiskPick::Largest => fitting.min_by_key(|(disk, _)| std::cmp::Reverse(disk.size)),
+        DiskPick::First => fitting.min_by_key(|(disk, layout)| fresh(disk, layout)),
+        DiskPick::Smallest => fitting.min_by_key(|(disk, layout)| (disk.size, fresh(disk, layout))),
+        DiskPick::Largest => fitting.min_by_key(|(disk, layout)| (Reverse(disk.size), fresh(disk, layout))),
     };
     picked.ok_or_else(|| format!("{} disks match, none fits: {}", disks.len(), problems.join("; ")))
+}
+
+/// Whether it has a partition of the new table, by its GUID. Names of disks may be others in each boot.
+fn is_begun(disk: &facts::Disk, layout: &Layout) -> bool {
+    let made = |guid: Uuid| {
+        let entries = &layout.table.partitions;
+        entries.iter().any(|entry| entry.guid == guid && !layout.keep.contains(&entry.number))
+    };
+    disk.table.iter().flat_map(|table| &table.partitions).any(|entry| made(entry.guid))
 }
 
 fn nothing_matches(facts: &Facts, refused: &dyn Fn(&facts::Disk) -> Option<String>) -> String {

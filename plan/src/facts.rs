@@ -167,6 +167,9 @@ pub struct GroupVolume {
     /// The pool that a thin one takes its space from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pool: Option<String>,
+    /// The volume that it is a snapshot of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<String>,
 }
 
 /// What lies on a disk or a partition, in the words of blkid(8).

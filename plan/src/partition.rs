@@ -46,10 +46,14 @@ fn table(planned: &Planned<'_>) -> Op {
     Op::new(act, format!("it is disk `{}` of the NII", planned.wanted.name))
 }
 
-/// The disk's erasure, if it has one that is this `secure`.
+/// The disk's erasure, if it has one that is this `secure`. The others come behind the journal, whose place was zeroed with
+/// the table, and leave it alone.
 fn erase(planned: &Planned<'_>, secure: bool) -> Option<Op> {
     let how = planned.wanted.wipe.filter(|how| (*how == Wipe::Secure) == secure)?;
-    let (disk, keep) = (planned.disk.path.clone(), planned.layout.keep.clone());
+    let (disk, mut keep) = (planned.disk.path.clone(), planned.layout.keep.clone());
+    if !secure {
+        keep.extend(planned.layout.entry(journal::LABEL).map(|entry| entry.number));
+    }
     let reason = format!("the NII says `wipe = \"{}\"` of disk `{}`", wipe::word(how), planned.wanted.name);
     Some(Op::new(Act::Erase { disk, how, keep }, reason))
 }

@@ -135,7 +135,7 @@ fn erase(f: &mut fmt::Formatter<'_>, disk: &str, how: Wipe, keep: &[u32]) -> fmt
             wipe::commands(disk).iter().try_for_each(|argv| write!(f, "; {}", argv.join(" ")))?;
         }
     }
-    keep.iter().try_for_each(|number| write!(f, "; {number} is kept"))
+    keep.iter().try_for_each(|number| write!(f, "; {number} is spared"))
 }
 
 fn nic(

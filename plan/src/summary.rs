@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use crate::complete::{Completed, complete};
 use crate::disks::{self, Planned};
-use crate::facts::{Content, Disk, Facts, TableEntry};
+use crate::facts::{Content, Facts, TableEntry};
 use crate::journal;
 use crate::package::marks;
 use crate::stack::room::Sizes;
@@ -123,21 +123,23 @@ fn one(planned: &Planned<'_>, storage: &Storage, added: &[String]) -> DiskSummar
         name: wanted.name.clone(),
         disk: disks::describe(disk),
         wipe: wanted.wipe,
-        lost: if disk.table.is_some() { lost.into_iter().map(old).collect() } else { without_table(disk) },
+        lost: match disk.table {
+            Some(_) => lost.into_iter().map(old).chain(found(None).map(whole)).collect(),
+            None => disk.contents.iter().map(whole).collect(),
+        },
         kept: kept.into_iter().map(stays).collect(),
         made: made.collect(),
     }
 }
 
-/// What lies on a disk without a GPT, which is lost as a whole.
-fn without_table(disk: &Disk) -> Vec<Row> {
-    let row = |content: &Content| Row {
+/// What lies on a disk as a whole, or on one without a GPT.
+fn whole(content: &Content) -> Row {
+    Row {
         number: content.partition,
         label: content.label.clone().unwrap_or_default(),
         bytes: Some(content.size),
         what: holds(content),
-    };
-    disk.contents.iter().map(row).collect()
+    }
 }
 
 /// `ext4 \`data\`, 1.2 GiB in use`.

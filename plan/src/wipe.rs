@@ -4,7 +4,7 @@ use nii::Finding;
 use nii::v1::{Storage, Wipe};
 
 use crate::disks::{self, Planned};
-use crate::facts::Facts;
+use crate::facts::{Disk, Facts};
 
 /// What an ATA disk's erasure is unlocked with. It is no secret: it is forgotten when the erasure ends.
 const ATA_PASSWORD: &str = "camphor";
@@ -33,6 +33,18 @@ pub fn unlock(disk: &str) -> Option<Vec<String>> {
     (tool(disk) == "hdparm").then_some(hdparm)
 }
 
+/// What to do about a disk that was cut off while it erased itself, if it is locked then: it refuses to be read and written.
+pub fn way_out(disk: &str) -> Option<String> {
+    let by = "hdparm --user-master u";
+    let way = || {
+        format!(
+            "if it was cut off while it erased itself, it is locked: run `{by} --security-unlock {ATA_PASSWORD} {disk}`, \
+             then `{by} --security-disable {ATA_PASSWORD} {disk}`"
+        )
+    };
+    (tool(disk) == "hdparm").then(way)
+}
+
 fn argv(words: &[&str]) -> Vec<String> {
     words.iter().map(|word| (*word).to_owned()).collect()
 }
@@ -40,6 +52,11 @@ fn argv(words: &[&str]) -> Vec<String> {
 /// The program that makes a disk erase itself.
 fn tool(disk: &str) -> &'static str {
     if disk.starts_with("/dev/nvme") { "nvme" } else { "hdparm" }
+}
+
+/// Whether it is an ATA disk, which has a lock.
+pub(crate) fn is_ata(disk: &Disk) -> bool {
+    ["sata", "ata"].contains(&disk.transport.as_deref().unwrap_or("unknown"))
 }
 
 /// What stands against the wipes that the NII asks for.
@@ -78,7 +95,7 @@ pub(crate) fn not_by_anaconda(storage: &Storage, out: &mut Vec<Finding>) {
 fn secure(facts: &Facts, planned: &Planned<'_>) -> Vec<String> {
     let mut why = Vec::new();
     let disk = planned.disk;
-    if !["nvme", "sata", "ata"].contains(&disk.transport.as_deref().unwrap_or("unknown")) {
+    if disk.transport.as_deref() != Some("nvme") && !is_ata(disk) {
         why.push(format!("{} is neither NVMe nor ATA; use `zero` or `discard`", disks::describe(disk)));
         return why;
     }

@@ -4,6 +4,7 @@
 
 mod support;
 
+use nii::v1::PartitionType;
 use plan::facts::{Content, Table, TableEntry};
 use plan::op::Act;
 use serde_json::{Value, json};
@@ -204,5 +205,17 @@ fn a_guid_that_stays_elsewhere_is_refused() {
         other.nii["storage"]["disks"][0]["select"] = json!({"path": "/dev/vda"});
         let elsewhere = layout(&other).unwrap_err();
         assert!(elsewhere.contains("5 `` of /dev/vdb, which stays as it is"), "{elsewhere}");
+    }
+}
+
+/// Their types count, and not what the NII calls them.
+#[test]
+fn what_firmware_starts_from_is_not_kept() {
+    for kind in [PartitionType::Esp, PartitionType::BiosBoot, PartitionType::Xbootldr] {
+        let mut case = case(512, &[keep(json!({"number": 5}))]);
+        assert!(case.disked().is_ok());
+        case.facts.disks[0].table.as_mut().unwrap().partitions[1].kind = kind.guid();
+        let why = layout(&case).unwrap_err();
+        assert!(why.contains("partition 5 `` of /dev/vda is") && why.contains("by its type"), "{why}");
     }
 }

@@ -149,6 +149,11 @@ fn a_disk_by_its_number() {
     let broken = |disks: &mut Vec<plan::facts::Disk>| disks[0].unreadable = Some("input/output error".into());
     assert_eq!(written(number(2, broken)).as_deref(), Some("/dev/vdb"), "it counts");
     refused(number(1, broken).disked(), SELECT, &["cannot be read: input/output error"]);
+    let locked = |disks: &mut Vec<plan::facts::Disk>| {
+        disks[0].unreadable = Some("input/output error".into());
+        disks[0].transport = Some("sata".into());
+    };
+    refused(number(1, locked).disked(), SELECT, &["--security-unlock camphor /dev/vda`, then"]);
     refused(number(1, |disks| disks[0].read_only = true).disked(), SELECT, &["/dev/vda", "is read-only"]);
     refused(number(1, |disks| disks[0].in_use = vec!["/mnt".into()]).disked(), SELECT, &["in use by /mnt"]);
     refused(number(3, |_| {}).disked(), SELECT, &["/dev/vdb (20.0 GiB", "is not the machine's disk 3"]);

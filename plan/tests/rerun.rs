@@ -4,9 +4,10 @@
 
 mod support;
 
-use plan::{Op, Plan};
-use support::cases;
+use plan::{Act, Op, Plan};
+use serde_json::json;
 use support::model::{Model, Unsynced};
+use support::{GIB, cases, disk};
 
 fn ops(plan: &Plan) -> Vec<&Op> {
     plan.stages.iter().flat_map(|stage| &stage.ops).collect()
@@ -17,6 +18,27 @@ fn after(start: &Model, ops: &[&Op]) -> Model {
     let mut model = start.clone();
     ops.iter().for_each(|op| model.apply(op));
     model
+}
+
+/// Names of disks may be others after the power was gone.
+#[test]
+fn of_equal_disks_the_one_that_was_begun_is_taken_again() {
+    for pick in ["first", "smallest", "largest"] {
+        let mut case = support::bios();
+        case.facts.disks = vec![disk("/dev/sda", 8 * GIB), disk("/dev/sdb", 8 * GIB)];
+        case.nii["storage"]["disks"][0]["select"] = json!({"pick": pick});
+        let written = |case: &support::Case| {
+            let plan = case.disked().unwrap();
+            plan.ops("partition").iter().find_map(|op| match &op.act {
+                Act::WriteTable { disk, table, .. } => Some((disk.clone(), table.clone())),
+                _ => None,
+            })
+        };
+        let (first, table) = written(&case).unwrap();
+        assert_eq!(first, "/dev/sda", "{pick}");
+        case.facts.disks[1].table = Some(table);
+        assert_eq!(written(&case).unwrap().0, "/dev/sdb", "{pick}");
+    }
 }
 
 #[test]

@@ -148,6 +148,7 @@ fn known_group(free: u64, volumes: &[(&str, u64, Option<&str>)]) -> Case {
         name: (*name).into(),
         extents: *extents,
         pool: pool.map(Into::into),
+        origin: None,
     };
     let volumes = volumes.iter().map(volume).collect();
     case.facts.groups = vec![Group { name: "old".into(), extent: 4 << 20, free, volumes }];
@@ -184,6 +185,15 @@ fn a_pool_that_is_made_anew_takes_no_other_volume_along() {
     assert!(pool("tmp").disked().is_ok_and(|plan| plan.warnings.is_empty()), "all in it is made anew");
     let why = refused(&pool("photos"));
     assert!(why.contains("`pool` is made anew, and photos in it would go with it"), "{why}");
+}
+
+#[test]
+fn a_volume_with_a_snapshot_is_not_made_anew() {
+    let mut case = known_group(999, &[("data", 9, None), ("root", 99, None), ("before", 9, None)]);
+    assert!(case.disked().is_ok());
+    case.facts.groups[0].volumes[2].origin = Some("root".into());
+    let why = refused(&case);
+    assert!(why.contains("`old/root` is made anew, and before is made of it as its snapshot"), "{why}");
 }
 
 #[test]

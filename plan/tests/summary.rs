@@ -197,3 +197,15 @@ fn every_device_that_is_written_is_in_the_summary() {
         }
     }
 }
+
+/// The table may be the array's, or one that something wrote over.
+#[test]
+fn what_lies_on_a_whole_disk_beside_a_table_is_lost() {
+    let mut case = bios();
+    let found = &mut case.facts.disks[0];
+    found.table = Some(Table { guid: ARMING, partitions: vec![entry(1, "old", 1, 100)] });
+    found.contents = vec![content(None, "LVM2_member", Some("vg0"), found.size, None)];
+    let summary = summary(&case.facts, &case.nii().storage, ARMING);
+    let lost: Vec<&str> = summary.disks[0].lost.iter().map(|row| row.what.as_str()).collect();
+    assert_eq!(lost, ["nothing known", "LVM2_member `vg0`"]);
+}

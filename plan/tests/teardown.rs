@@ -156,8 +156,8 @@ fn wipes_and_tables_in_their_order() {
     case.nii["storage"]["disks"].as_array_mut().unwrap().push(more);
     let format = "let /dev/nvme0n1 erase itself; nvme format /dev/nvme0n1 --ses=1 --force";
     for (how, text) in [
-        ("zero", "write zeroes over all of /dev/vda but for its table"),
-        ("discard", "discard all of /dev/vda but for its table"),
+        ("zero", "write zeroes over all of /dev/vda but for its table; 4 is spared"),
+        ("discard", "discard all of /dev/vda but for its table; 4 is spared"),
     ] {
         case.nii["storage"]["disks"][0]["wipe"] = json!(how);
         let plan = case.disked().unwrap();

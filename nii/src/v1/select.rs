@@ -73,6 +73,16 @@ impl DiskSelect {
         self.texts().any(|(name, text)| names.contains(&name) && matches!(Hint::parse(text), Ok(Hint::Is(_))))
     }
 
+    /// Whether one of these transports is asked for by its name: what only is not another asks for none.
+    fn asks_for(&self, transports: &[&str]) -> bool {
+        let is_one = |text: &str| transports.iter().any(|name| name.eq_ignore_ascii_case(text));
+        match self.transport.as_deref().map(Hint::parse) {
+            Some(Ok(Hint::Is(text))) => is_one(text),
+            Some(Ok(Hint::AnyOf(texts))) => texts.into_iter().any(is_one),
+            _ => false,
+        }
+    }
+
     /// Whether disks of that kind are passed over. Unless `exclude` says it, that is what nobody installs to unasked:
     /// what is removable, read-only, on USB or in a storage network. A disk that is named by what it is, or by its place in the
     /// machine, is never passed over; the kernel's path is no such name: a stick may be `/dev/sda` in this boot.
@@ -82,7 +92,8 @@ impl DiskSelect {
             Some(kinds) => kinds.contains(&kind),
             None => match kind {
                 Excluded::Removable | Excluded::ReadOnly => !named(),
-                Excluded::Usb | Excluded::San => !named() && self.transport.is_none(),
+                Excluded::Usb => !named() && !self.asks_for(&["usb"]),
+                Excluded::San => !named() && !self.asks_for(&["fc", "iscsi"]),
                 Excluded::InUse => false,
             },
         }
@@ -229,8 +240,16 @@ mod tests {
             assert_eq!(passed(&named), [false; 4]);
         }
         assert_eq!(passed(&DiskSelect { path: text("/dev/sda"), ..DiskSelect::default() }), [true; 4]);
-        let asked = DiskSelect { transport: text("fc"), ..DiskSelect::default() };
-        assert_eq!(passed(&asked), [true, true, false, false]);
+        for (transport, [usb, san]) in [
+            ("fc", [true, false]),
+            ("s== USB", [false, true]),
+            ("<or> sata <or> iscsi", [true, false]),
+            ("s!= nvme", [true, true]),
+            ("<in> s", [true, true]),
+        ] {
+            let asked = DiskSelect { transport: text(transport), ..DiskSelect::default() };
+            assert_eq!(passed(&asked), [true, true, usb, san], "{transport}");
+        }
     }
 
     #[test]

@@ -56,6 +56,9 @@ pub struct Luks {
     pub name: String,
     /// What it is on: the label of a partition, the name of an array, or `GROUP/VOLUME`.
     pub device: String,
+    /// Whether its key is random and long, so that guessing is hopeless without making each guess slow.
+    #[serde(default)]
+    pub random_key: bool,
     /// Whether what is in it is kept.
     #[serde(default)]
     pub preserve: bool,

@@ -132,6 +132,7 @@ pub const OF_STACKED: &[Case] = &[
     ("storage.luks[1].device", &["/storage/luks/1/device = \"vg0/none\""]),
     ("secrets.luks_keys", &["/secrets/luks_keys = {\"work\": \"x\"}"]),
     ("secrets.luks_keys.work", &["/secrets/luks_keys/work = \"\""]),
+    ("secrets.luks_keys.scratch", &["/storage/luks/0/random_key = true"]),
     ("secrets.luks_keys.other", &["/secrets/luks_keys/other = \"x\""]),
     // Volume groups and volumes.
     (

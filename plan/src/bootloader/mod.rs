@@ -117,6 +117,7 @@ pub(crate) fn check(inputs: &Inputs<'_>, stack: &Stack<'_>, placed: &[Placed<'_>
             "the image has no kernel with an initramfs in /boot; install one in it and import it again";
         out.push(Finding::error("image", message));
     }
+    check_kept(stack, out);
     match (inputs.facts.firmware, loader) {
         (Firmware::Bios, Loader::SystemdBoot) => {
             let message = "systemd-boot needs UEFI and this machine booted by BIOS; use `grub`, or set the firmware to UEFI";
@@ -128,6 +129,28 @@ pub(crate) fn check(inputs: &Inputs<'_>, stack: &Stack<'_>, placed: &[Placed<'_>
             if loader == Loader::Grub {
                 redhat::check(inputs, placed, out);
             }
+        }
+    }
+}
+
+/// What firmware starts from is the new system's alone: a loader that stays could start what is not there any more, and ours
+/// may be written to the wrong one of two. What the NII calls the partition says nothing of its type.
+fn check_kept(stack: &Stack<'_>, out: &mut Vec<Finding>) {
+    let kinds = [
+        (PartitionType::Esp, "an ESP"),
+        (PartitionType::BiosBoot, "a BIOS boot partition"),
+        (PartitionType::Xbootldr, "an XBOOTLDR partition"),
+    ];
+    for (index, planned) in stack.disks.iter().enumerate() {
+        let entries = planned.layout.table.partitions.iter();
+        for entry in entries.filter(|entry| planned.layout.keep.contains(&entry.number)) {
+            let Some((_, what)) = kinds.iter().find(|(kind, _)| kind.guid() == entry.kind) else { continue };
+            let message = format!(
+                "partition {} `{}` of {} is {what} by its type, and cannot be kept in an install from an image: the new \
+                 system's loader needs to be the only one",
+                entry.number, entry.label, planned.disk.path
+            );
+            out.push(Finding::error(format!("storage.disks[{index}].partitions"), message));
         }
     }
 }

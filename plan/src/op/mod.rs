@@ -121,7 +121,7 @@ pub enum Act {
         disk: String,
         /// How.
         how: Wipe,
-        /// Numbers of the partitions that are kept.
+        /// Numbers of the partitions that it spares: those that are kept, and the journal's.
         #[serde(skip_serializing_if = "Vec::is_empty")]
         keep: Vec<u32>,
     },

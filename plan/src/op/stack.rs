@@ -55,6 +55,8 @@ pub enum StackAct {
         /// The passphrase.
         #[serde(serialize_with = "redact_key")]
         key: Secret,
+        /// Whether it is tried as it is: nobody guesses it.
+        random_key: bool,
     },
     /// Open an encrypted device.
     OpenLuks {
@@ -135,8 +137,9 @@ impl fmt::Display for StackAct {
                 write!(f, ", {}", array.uuid)
             }
             Self::StartArray { array, devices } => write!(f, "start {} of {}", array.node, paths(devices)),
-            Self::MakeLuks { crypt, device, .. } => {
-                write!(f, "make LUKS2 {} on {}", crypt.uuid, device.path())
+            Self::MakeLuks { crypt, device, random_key, .. } => {
+                let key = if *random_key { ", random key" } else { "" };
+                write!(f, "make LUKS2 {} on {}{key}", crypt.uuid, device.path())
             }
             Self::OpenLuks { crypt, device, .. } => write!(f, "open {} as {}", device.path(), crypt.crypt),
             Self::CheckLuks { name, device, .. } => {

@@ -46,6 +46,19 @@ pub(super) fn check(
             out.push(Finding::error(format!("storage.logical_volumes[{i}].thin_pool"), message));
         }
     }
+    for (i, volume) in &anew {
+        let lost = known.volumes.iter().filter(|there| there.origin.as_ref() == Some(&volume.name));
+        let lost: Vec<&str> = lost.map(|there| there.name.as_str()).collect();
+        if !lost.is_empty() {
+            let message = format!(
+                "`{}/{}` is made anew, and {} is made of it as its snapshot; keep it, or remove the snapshot first",
+                group.name,
+                volume.name,
+                lost.join(", ")
+            );
+            out.push(Finding::error(format!("storage.logical_volumes[{i}].name"), message));
+        }
+    }
     let anew: Vec<&LogicalVolume> = anew.into_iter().map(|(_, volume)| volume).collect();
     fits(index, &anew, known, out);
 }

@@ -97,7 +97,7 @@ impl Maker<'_> {
         let open = StackAct::OpenLuks { crypt: crypt.clone(), device: device.clone(), key: key.clone() };
         let open = Op::new(open, format!("what is on `{name}` needs it open"));
         let make = Op::new(
-            StackAct::MakeLuks { crypt, device, key },
+            StackAct::MakeLuks { crypt, device, key, random_key: luks.random_key },
             format!("it is the encrypted device `{name}` of the NII"),
         );
         Some(if luks.preserve { vec![open] } else { vec![make, open] })

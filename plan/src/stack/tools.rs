@@ -14,8 +14,10 @@ pub struct Command<'a> {
     pub input: Option<&'a Secret>,
 }
 
-/// The memory in KiB that a passphrase costs to try (Argon2id). cryptsetup would take half of the machine's.
-const PBKDF_KIB: &str = "131072";
+/// Two seconds and 128 MiB are the price of a guess. cryptsetup would take half of the machine's memory.
+const PASSPHRASE: &[&str] = &["--pbkdf=argon2id", "--pbkdf-memory=131072"];
+/// For a key that nobody guesses, as systemd-cryptenroll(1) does it for those of its tokens: LUKS2 has nothing less.
+const RANDOM_KEY: &[&str] = &["--pbkdf=pbkdf2", "--pbkdf-force-iterations=1000"];
 
 /// What it runs, in order.
 pub fn commands(act: &StackAct) -> Vec<Command<'_>> {
@@ -26,19 +28,11 @@ pub fn commands(act: &StackAct) -> Vec<Command<'_>> {
             let argv = words(&["mdadm", "--assemble", &array.node, "--run", "--quiet", &uuid]);
             vec![plain(argv, devices.iter().map(PartitionRef::path))]
         }
-        StackAct::MakeLuks { crypt, device, key } => {
+        StackAct::MakeLuks { crypt, device, key, random_key } => {
             let uuid = format!("--uuid={}", crypt.uuid);
-            let argv = words(&[
-                "cryptsetup",
-                "luksFormat",
-                "--type=luks2",
-                "--batch-mode",
-                "--pbkdf=argon2id",
-                &format!("--pbkdf-memory={PBKDF_KIB}"),
-                &uuid,
-                "--key-file=-",
-                &device.path(),
-            ]);
+            let mut argv = words(&["cryptsetup", "luksFormat", "--type=luks2", "--batch-mode"]);
+            argv.extend(words(if *random_key { RANDOM_KEY } else { PASSPHRASE }));
+            argv.extend(words(&[&uuid, "--key-file=-", &device.path()]));
             vec![Command { argv, input: Some(key) }]
         }
         StackAct::OpenLuks { crypt, device, key } => {

@@ -20,6 +20,7 @@ pub fn disked() -> Vec<(&'static str, Case)> {
         ("bios_raid_and_lvm", stacks::raid_and_lvm()),
         ("uefi_mirrored_esp_btrfs_and_luks", stacks::btrfs_and_luks()),
         ("volumes_anew_beside_kept_ones", stacks::kept_group()),
+        ("a_root_on_a_wiped_disk", wiped_with_a_kept_home()),
     ]
 }
 
@@ -89,6 +90,13 @@ pub fn several_disks_with_pick() -> Case {
         json!({"device": "scratch", "format": "xfs", "mount": "/scratch"}),
         json!({"device": "logs", "format": "ext4", "mount": "/var/log"}),
     ]);
+    case
+}
+
+/// The disk with the root, the journal and what is kept is written over.
+fn wiped_with_a_kept_home() -> Case {
+    let mut case = kept_home();
+    case.nii["storage"]["disks"][0]["wipe"] = json!("zero");
     case
 }
 

@@ -8,6 +8,7 @@
 
 use std::collections::BTreeMap;
 
+use nii::v1::Wipe;
 use plan::facts::{Content, Disk, Facts, Table};
 use plan::op::{Act, BlockDevice, Holder, PartitionRef, StackAct, VolumeKind, VolumeRef};
 use plan::{Op, journal};
@@ -149,6 +150,7 @@ impl Model {
                 self.disk(&partition.disk).journal = Some(record.clone());
             }
             Act::SetPartitionType { partition, kind } => *self.entry(partition) = *kind,
+            Act::Erase { disk, how, keep } => self.erase(disk, *how, keep),
             Act::Mkfs { device, format, uuid, .. } => {
                 assert!(!self.mounts.values().any(|mounted| *mounted == device.path()), "mounted: {op}");
                 self.assert_runs(device, op);
@@ -216,6 +218,24 @@ impl Model {
         for entry in old.iter().chain(&table.partitions).filter(|entry| !keep.contains(&entry.number)) {
             let node = reference(path, entry.number, entry.guid).path();
             assert!(!self.mounts.values().any(|mounted| *mounted == node), "{node} is mounted");
+            self.filesystems.remove(&node);
+            self.remove_above(&node);
+        }
+    }
+
+    /// What is not kept is gone; where the disk does it itself, its table too.
+    fn erase(&mut self, path: &str, how: Wipe, keep: &[u32]) {
+        let disk = self.disk(path);
+        let entries = disk.table.iter().flat_map(|table| &table.partitions);
+        let lost: Vec<_> = entries.filter(|entry| !keep.contains(&entry.number)).cloned().collect();
+        if lost.iter().any(|entry| entry.kind == journal::PARTITION) {
+            disk.journal = None;
+        }
+        if how == Wipe::Secure {
+            (disk.table, disk.journal) = (None, None);
+        }
+        for entry in lost {
+            let node = reference(path, entry.number, entry.guid).path();
             self.filesystems.remove(&node);
             self.remove_above(&node);
         }

@@ -8,6 +8,8 @@ use crate::v1::{Device, Luks, Nii, PartitionType, Storage};
 
 /// What cryptsetup(8) reads of a passphrase that is typed.
 const PASSPHRASE_MAX: usize = 512;
+/// What 128 random bits need when they are written in hexadecimal digits.
+const RANDOM_MIN: usize = 32;
 
 pub(super) fn luks<'a>(storage: &'a Storage, used: &mut Used<'a>, out: Out<'_>) {
     for (i, luks) in storage.luks.iter().enumerate() {
@@ -61,9 +63,14 @@ fn name(storage: &Storage, luks: &Luks, path: &str, out: Out<'_>) {
 pub(super) fn keys(nii: &Nii, out: Out<'_>) {
     let Some(secrets) = &nii.secrets else { return };
     for luks in &nii.storage.luks {
-        if !secrets.luks_keys.contains_key(&luks.name) {
+        let Some(key) = secrets.luks_keys.get(&luks.name) else {
             let message = format!("has no key of the encrypted device `{}`", luks.name);
             out.push(Finding::error("secrets.luks_keys", message));
+            continue;
+        };
+        if luks.random_key && key.expose().len() < RANDOM_MIN {
+            let message = format!("must be random and have {RANDOM_MIN} bytes: its device has `random_key`");
+            out.push(Finding::error(format!("secrets.luks_keys.{}", luks.name), message));
         }
     }
     for (name, key) in &secrets.luks_keys {
