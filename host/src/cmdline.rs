@@ -15,6 +15,8 @@ pub struct Options {
     pub niihost: Option<String>,
     /// `BOOTIF=01-aa-bb-…` (from the boot script): MAC address of the boot interface, lower case with colons.
     pub boot_mac: Option<String>,
+    /// `camphor.tpm` (from the boot script): the session's key is for this machine's TPM.
+    pub tpm: bool,
     /// `camphor.debug`: every op on the console.
     pub debug: bool,
     /// `camphor.shell`: a shell on the console before anything is done.
@@ -53,7 +55,7 @@ impl Options {
 
     fn take(&mut self, key: &str, value: Option<&str>) {
         match (key, value) {
-            ("camphor.head", Some(url)) if url.starts_with("http://") => {
+            ("camphor.head", Some(url)) if is_plain_http(url) => {
                 self.head = Some(url.trim_end_matches('/').to_owned());
             }
             ("camphor.head", value) => {
@@ -66,6 +68,7 @@ impl Options {
                 Some(mac) => self.boot_mac = Some(mac),
                 None => self.warnings.push(format!("BOOTIF={value} is no Ethernet address and is ignored")),
             },
+            ("camphor.tpm", None) => self.tpm = true,
             ("camphor.debug", None) => self.debug = true,
             ("camphor.shell", None) => self.shell = true,
             (key, _) if key.starts_with("camphor.") => {
@@ -74,6 +77,12 @@ impl Options {
             _ => {}
         }
     }
+}
+
+/// Whether it is one, with a host.
+fn is_plain_http(url: &str) -> bool {
+    url.strip_prefix("http://")
+        .is_some_and(|rest| !rest.is_empty() && !rest.starts_with(['/', ':', '?', '#']))
 }
 
 /// Splits as the kernel does (lib/cmdline.c, next_arg): blanks separate, double quotes keep them, and quotes around a
@@ -110,11 +119,11 @@ mod tests {
     #[test]
     fn reads_what_the_boot_script_writes() {
         let text = "initrd=initrd.img camphor.head=http://10.1.0.1:8080/ BOOTIF=01-52-54-00-AA-bb-01 \
-                    console=tty0 console=ttyS0,115200n8 quiet camphor.debug\n";
+                    console=tty0 console=ttyS0,115200n8 quiet camphor.tpm camphor.debug\n";
         let options = Options::parse(text);
         assert_eq!(options.head.as_deref(), Some("http://10.1.0.1:8080"));
         assert_eq!(options.boot_mac.as_deref(), Some("52:54:00:aa:bb:01"));
-        assert!(options.debug && !options.shell && options.warnings.is_empty());
+        assert!(options.debug && options.tpm && !options.shell && options.warnings.is_empty());
     }
 
     #[test]
@@ -122,6 +131,10 @@ mod tests {
         let options = Options::parse("camphor.haed=x camphor.head=ftp://x BOOTIF=52:54 camphor.nii=\"a b\"");
         assert_eq!(options.warnings.len(), 3, "{:?}", options.warnings);
         assert_eq!(options.head, None);
+        for url in ["http://", "http:///nodes", "http://:8080"] {
+            let options = Options::parse(&format!("camphor.head={url}"));
+            assert_eq!((options.head, options.warnings.len()), (None, 1), "{url}");
+        }
         let error = format!("{:#}", options.kusu().unwrap_err());
         assert!(error.contains("camphor.nii=a b") && error.contains("kusu+http://"), "{error}");
     }

@@ -9,6 +9,8 @@ use plan::{Facts, Op, Target};
 use thiserror::Error;
 use uuid::Uuid;
 
+use crate::linux::tpm::Chip;
+
 /// A machine: the real one, or a recorder.
 pub trait Machine {
     /// Reads everything that a plan may depend on.
@@ -39,6 +41,14 @@ pub trait Machine {
     /// When the root is not mounted, or cannot be read.
     fn host_keys(&mut self) -> anyhow::Result<Vec<String>> {
         Ok(Vec::new())
+    }
+
+    /// Its TPM 2.0.
+    ///
+    /// # Errors
+    /// When there is none, or it refuses.
+    fn tpm(&mut self) -> anyhow::Result<Chip> {
+        anyhow::bail!("this machine has no TPM")
     }
 
     /// Makes one change.

@@ -7,11 +7,12 @@ mod support;
 use std::fs;
 use std::os::unix::fs::FileExt;
 
-use host::linux::disk::{partitions, survey};
+use host::linux::disk::{claim, partitions, survey};
 use host::{Applied, Machine};
 use nii::digest::Digest;
 use nii::v1::{Format, PartitionType};
 use plan::facts::JournalRecord;
+use plan::op::DiskId;
 use plan::{Act, Op, journal};
 use support::{Kept, LoopDisk, MIB, Target, entry, machine, table, tool};
 use uuid::Uuid;
@@ -49,6 +50,22 @@ fn the_facts_of_this_machine() {
     assert!(facts.tools.contains(&"mkfs.ext4".into()) && facts.tool_versions["mkfs.xfs"].contains('.'));
     assert!(facts.memory_available <= facts.memory_total && facts.memory_total > 64 * MIB);
     assert!(fs::read_to_string("/proc/version").unwrap().contains(&facts.kernel));
+}
+
+#[test]
+fn another_disk_at_a_path_is_seen() {
+    let known = survey::list("/sys".as_ref(), &[]).unwrap();
+    let disk = DiskId::from(known.first().expect("this machine has a disk"));
+    let changed = [
+        (DiskId { serial: Some("another".into()), ..disk.clone() }, "is another disk than it was"),
+        (DiskId { wwn: Some("another".into()), ..disk.clone() }, "is another disk than it was"),
+        (DiskId { size: disk.size + 512, ..disk.clone() }, "is another disk than it was"),
+        (DiskId { path: "/dev/none".into(), ..disk.clone() }, "is gone"),
+    ];
+    for (was, why) in changed {
+        let error = claim::check("/sys".as_ref(), &[was]).unwrap_err();
+        assert!(format!("{error:#}").contains(why), "{error:#}");
+    }
 }
 
 #[test]

@@ -101,6 +101,17 @@ fn what_is_refused() {
     assert_eq!(look(&disk), before);
 }
 
+/// A disk that is left locked says by nothing else how it is opened again.
+#[test]
+fn what_erases_itself_in_vain_names_the_way_out() {
+    let (disk, target) = full(512);
+    let before = look(&disk);
+    let error = apply(&target, erase(&disk, Wipe::Secure, &[]), &mut Kept::default()).unwrap_err();
+    let way_out = format!("--security-unlock camphor {}`, then `", disk.name());
+    assert!(error.contains(&way_out) && error.contains("--security-set-pass"), "{error}");
+    assert_eq!(look(&disk), before);
+}
+
 /// A run that was given up.
 struct Stopped;
 

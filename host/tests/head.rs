@@ -7,12 +7,12 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use ed25519_dalek::SigningKey;
 use host::net::clock::Clock;
-use host::net::head::{Head, Session};
+use host::net::head::{Head, Identity, Session};
 use host::recorder::Recorder;
 use host::{FetchError, Request, Watch};
 use nii::envelope::{Certificate, CertificatePayload, Envelope, NiiPayload, PublicKey, Purpose};
 use nii::secret::Secret;
-use nii::session::{ErrorAnswer, ErrorCode, PROTOCOL, TimePayload};
+use nii::session::{ErrorAnswer, ErrorCode, PROTOCOL, SessionRequest, TimePayload};
 use nii::trust::Trust;
 use plan::facts::{Facts, Firmware};
 use serde_json::value::RawValue;
@@ -234,4 +234,19 @@ fn a_refusal_is_final() {
     let error = head().nii(&session(), &mut machine, &mut Log::default()).unwrap_err();
     assert_eq!(machine.fetched.len(), 1);
     assert!(format!("{error:#}").contains("answered 401"), "{error:#}");
+}
+
+#[test]
+fn trust_a_missing_tpm_is_said_and_left_to_the_head_node() {
+    let (token, mac, boot_id) = (Secret::new("token"), session().mac, Uuid::from_u128(6));
+    let identity = Identity { token, mac, uuid: None, boot_id, tpm: true };
+    let mut machine = machine().answering("https://head:8443/api/v1/session", |request| {
+        let asked: SessionRequest = serde_json::from_slice(request.body.as_ref().unwrap()).unwrap();
+        assert_eq!(asked.tpm, None);
+        Err(refused(401, ErrorCode::Unauthorized))
+    });
+    let mut log = Log::default();
+    let answer = head().session("https://head:8443", &identity, "0.1.0", &mut machine, &mut log);
+    assert!(format!("{:#}", answer.unwrap_err()).contains("answered 401"));
+    assert_eq!(log.0, ["the head node wants this machine's TPM: this machine has no TPM"]);
 }

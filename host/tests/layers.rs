@@ -256,7 +256,7 @@ fn what_is_free_in_a_group_is_as_lvm_says() {
         let facts = disks.each_ref().map(|loops| Disk { contents: vec![content(loops)], ..disk(loops) });
         groups::on(&facts, &mut Quiet)
     };
-    let volume = |name: &str, extents| GroupVolume { name: name.into(), extents, pool: None };
+    let volume = |name: &str, extents| GroupVolume { name: name.into(), extents, pool: None, origin: None };
     let volumes = vec![volume("plain", 10), volume("wide", 8)];
     let wanted = [Group { name: "vg".into(), extent: 2 * MIB, free, volumes }];
     assert_eq!(known(), wanted);

@@ -6,6 +6,7 @@
 //! * [`root`]: files of the new root; [`shadow`]: its passwords; [`processes`]: its programs and those of the initrd.
 //! * [`clock`]: the system's clock; [`power`]: its end.
 //! * [`salvage`]: what is worth keeping of the systems that were there before.
+//! * [`tpm`]: the machine's TPM.
 //! * [`walk`]: paths inside a root, on old kernels.
 //! * [`source`], [`unpack`]: images over HTTP; [`kexec`]: the next kernel.
 //!
@@ -25,6 +26,7 @@ pub mod salvage;
 pub mod shadow;
 pub mod source;
 pub mod stack;
+pub mod tpm;
 pub mod unpack;
 pub mod walk;
 
@@ -48,6 +50,7 @@ use self::modules::Modules;
 use self::mounts::Mount;
 use self::root::{Owner, Root};
 use self::source::Sources;
+use self::tpm::Chip;
 use crate::machine::{Applied, ApplyError, FetchError, Machine, Request, Salvage, Watch};
 use crate::net::http::{Exchange, Http};
 use crate::net::resolver;
@@ -341,6 +344,10 @@ impl Machine for Linux {
         }
         self.act(&op.act, watch).map_err(failed)?;
         Ok(Applied::Done)
+    }
+
+    fn tpm(&mut self) -> anyhow::Result<Chip> {
+        Chip::open()
     }
 
     fn fetch(&mut self, request: &Request) -> Result<Vec<u8>, FetchError> {

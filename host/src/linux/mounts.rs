@@ -10,6 +10,7 @@ use anyhow::{Context, bail, ensure};
 use rustix::io::Errno;
 use rustix::mount::{MountFlags, UnmountFlags};
 
+use super::disk::patience::patiently;
 use super::processes;
 
 /// One line of /proc/self/mountinfo.
@@ -144,7 +145,13 @@ pub fn unmount(root: &Path) -> anyhow::Result<()> {
     processes::end_all_in(root);
     sync(root)?;
     for mount in below(root)?.iter().rev() {
-        match rustix::mount::unmount(&mount.path, UnmountFlags::NOFOLLOW) {
+        let unmount = || rustix::mount::unmount(&mount.path, UnmountFlags::NOFOLLOW);
+        let unmounted = match unmount() {
+            // Who had it is gone by now, or about to be: a process between its fork and its exec, an ended one.
+            Err(Errno::BUSY) if processes::users(Path::new(&mount.path)).is_empty() => patiently(unmount),
+            unmounted => unmounted,
+        };
+        match unmounted {
             Ok(()) => {}
             Err(Errno::BUSY) => {
                 let users = processes::users(Path::new(&mount.path)).join(", ");

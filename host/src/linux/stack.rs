@@ -63,6 +63,10 @@ pub fn make(sys: &Path, act: &StackAct, watch: &mut dyn Watch) -> anyhow::Result
     if let StackAct::RemoveVolume { volume, devices } = act {
         is_alone(volume, devices)?;
     }
+    // The programs get paths, and after a reset of its bus a disk may have the path of another.
+    for device in written(act) {
+        device::find(sys, &device)?;
+    }
     for command in tools::commands(act) {
         match command.input {
             Some(secret) => processes::run_with(&command.argv, secret.expose().as_bytes(), watch),
@@ -76,6 +80,16 @@ pub fn make(sys: &Path, act: &StackAct, watch: &mut dyn Watch) -> anyhow::Result
         table::wipe(Path::new(&array.node))?;
     }
     Ok(())
+}
+
+/// The devices that an act makes something of, whatever is on them.
+fn written(act: &StackAct) -> Vec<BlockDevice> {
+    match act {
+        StackAct::MakeArray { devices, .. } => devices.iter().cloned().map(BlockDevice::Partition).collect(),
+        StackAct::MakeLuks { device, .. } => vec![device.clone()],
+        StackAct::MakeGroup { devices, .. } => devices.clone(),
+        _ => Vec::new(),
+    }
 }
 
 /// What was being done, and what to do about it where the program does not say.

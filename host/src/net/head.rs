@@ -8,13 +8,15 @@ use ed25519_dalek::SigningKey;
 use nii::digest::Digest;
 use nii::envelope::{Envelope, NiiPayload, PublicKey, Purpose};
 use nii::secret::Secret;
-use nii::session::{PROTOCOL, SessionAnswer, SessionRequest, TimePayload};
+use nii::session::{PROTOCOL, SessionAnswer, SessionKey, SessionRequest, TimePayload};
+use nii::tpm::Tpm;
 use nii::trust::Trust;
 use nii::{Finding, Nii, Strictness, v1};
 use uuid::Uuid;
 
 use super::clock::Clock;
 use super::retry::{Sleep, until_answered};
+use crate::linux::tpm::Chip;
 use crate::machine::{Machine, Request, Watch};
 
 /// The head node, as a node knows it from its command line and its initrd.
@@ -40,6 +42,8 @@ pub struct Identity {
     pub uuid: Option<Uuid>,
     /// The kernel's boot id.
     pub boot_id: Uuid,
+    /// Whether the session's key is for the machine's TPM.
+    pub tpm: bool,
 }
 
 /// A session: what the other calls need.
@@ -126,7 +130,8 @@ impl Head {
     /// Trades the token for a session, asking for ever.
     ///
     /// # Errors
-    /// The head node refuses: the token is used or has ended, the node is not armed, the versions do not fit.
+    /// The head node refuses: the token is used or has ended, the node is not armed, the versions do not fit, the TPM is
+    /// another node's. Or that does not unwrap the session's key.
     pub fn session(
         &self,
         https: &str,
@@ -136,21 +141,24 @@ impl Head {
         watch: &mut dyn Watch,
     ) -> Result<Session> {
         let https = https.trim_end_matches('/');
-        let body = session_request(identity, release)?;
+        let mut chip = chip(identity, machine, watch);
+        let body = session_request(identity, chip.as_ref().map(Chip::shown), release)?;
         let request = Request { url: format!("{https}/api/v1/session"), bearer: None, body: Some(body) };
         let whom = format!("the head node at {https}");
         let answer = until_answered(&whom, self.sleep, watch, || machine.fetch(&request))
             .context("trading the token for a session")?;
         let SessionAnswer { session, node, arming, attempt } =
             serde_json::from_slice(&answer).context("reading the head node's session")?;
-        Ok(Session {
-            https: https.to_owned(),
-            key: session,
-            node,
-            arming,
-            attempt,
-            mac: identity.mac.clone(),
-        })
+        let key = match (session, &mut chip) {
+            (SessionKey::Plain(key), _) => key,
+            (SessionKey::Wrapped(key), Some(chip)) => {
+                chip.unwrap(&key).context("unwrapping the session's key")?
+            }
+            (SessionKey::Wrapped(_), None) => {
+                bail!("the session's key is wrapped for a TPM that was not shown")
+            }
+        };
+        Ok(Session { https: https.to_owned(), key, node, arming, attempt, mac: identity.mac.clone() })
     }
 
     /// Fetches the NII and checks that it is for this node, this arming and this attempt. With its warnings.
@@ -196,7 +204,16 @@ fn check_binding(payload: &NiiPayload, session: &Session, nonce: &str) -> Result
     Ok(())
 }
 
-fn session_request(identity: &Identity, release: &str) -> Result<Vec<u8>> {
+/// Without one the head node is asked all the same: it is who refuses, and its events have it then.
+fn chip(identity: &Identity, machine: &mut dyn Machine, watch: &mut dyn Watch) -> Option<Chip> {
+    if !identity.tpm {
+        return None;
+    }
+    let chip = machine.tpm();
+    chip.inspect_err(|error| watch.log(&format!("the head node wants this machine's TPM: {error:#}"))).ok()
+}
+
+fn session_request(identity: &Identity, tpm: Option<&Tpm>, release: &str) -> Result<Vec<u8>> {
     let mut seed = [0; 32];
     getrandom::fill(&mut seed).map_err(|error| anyhow!("{error}")).context("making the node's key")?;
     let key = SigningKey::from_bytes(&seed);
@@ -211,6 +228,7 @@ fn session_request(identity: &Identity, release: &str) -> Result<Vec<u8>> {
         protocol: PROTOCOL,
         nii_version: v1::VERSION,
         release: release.to_owned(),
+        tpm: tpm.cloned(),
     };
     Ok(serde_json::to_vec(&request)?)
 }

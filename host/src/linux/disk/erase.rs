@@ -115,7 +115,8 @@ fn by_itself(path: &Path, watch: &mut dyn Watch) -> anyhow::Result<()> {
                 // What failed counts; a disk that was not locked refuses this.
                 let _ = processes::run(&unlock, watch);
             }
-            return Err(error);
+            let way_out = plan::wipe::way_out(disk).map(|way| format!(" ({way})")).unwrap_or_default();
+            return Err(error.context(format!("letting {disk} erase itself{way_out}")));
         }
     }
     Ok(())

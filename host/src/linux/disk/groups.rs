@@ -64,6 +64,11 @@ fn described(place: &Extent) -> anyhow::Result<Vec<Group>> {
 
 fn fact(group: Group) -> facts::Group {
     let Group { name, extent, free, volumes, .. } = group;
-    let volume = |group::Volume { name, extents, pool, .. }| facts::GroupVolume { name, extents, pool };
+    let volume = |group::Volume { name, extents, pool, origin, .. }| facts::GroupVolume {
+        name,
+        extents,
+        pool,
+        origin,
+    };
     facts::Group { name, extent, free, volumes: volumes.into_iter().map(volume).collect() }
 }

@@ -17,8 +17,8 @@ use crate::machine::Watch;
 const NO_DISKS: [&str; 12] =
     ["loop", "ram", "zram", "dm-", "md", "sr", "fd", "nbd", "rbd", "drbd", "bcache", "zd"];
 
-/// All disks by kernel name, with their tables and journals, below what is `stacked` on them. One that cannot be read says so, and `watch` is told: left
-/// out, it would give its number to the next.
+/// All disks by kernel name, with their tables and journals, below what is `stacked` on them. One that cannot be read says
+/// so, and `watch` is told: left out, it would give its number to the next.
 ///
 /// # Errors
 /// When /sys or /proc cannot be read.

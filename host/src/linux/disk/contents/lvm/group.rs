@@ -41,6 +41,8 @@ pub struct Volume {
     pub extents: u64,
     /// The pool of a thin one.
     pub pool: Option<String>,
+    /// The volume that it is a snapshot of.
+    pub origin: Option<String>,
 }
 
 /// Where the bytes of a volume are.
@@ -98,6 +100,7 @@ pub fn parse(text: &str) -> anyhow::Result<Group> {
         },
         extents: taken(section, &physical),
         pool: segments(section).find_map(|segment| segment.text("thin_pool")).map(str::to_owned),
+        origin: logical().find_map(|(beside, other)| origin(name, beside, other)).map(str::to_owned),
     };
     let mut volumes: Vec<Volume> = logical().filter(|(_, volume)| is_visible(volume)).map(volume).collect();
     ensure!(volumes.len() <= VOLUMES_MAX, "the group {name} has more than {VOLUMES_MAX} volumes");
@@ -140,6 +143,16 @@ fn segments<'s, 'a>(volume: &'s Section<'a>) -> impl Iterator<Item = &'s Section
 fn merged<'a>(volume: &Section<'a>) -> Option<&'a str> {
     let merging = segments(volume).find(|segment| segment.text("merging_store").is_some())?;
     merging.text("origin")
+}
+
+/// The volume that `name` is a snapshot of, if the volume `beside` says it: a thin one says it of itself, of others a volume
+/// says it that people do not see.
+fn origin<'a>(name: &str, beside: &str, volume: &Section<'a>) -> Option<&'a str> {
+    let says = |segment: &&Section<'a>| match segment.text("type") {
+        Some("snapshot") => segment.text("cow_store") == Some(name),
+        _ => beside == name,
+    };
+    segments(volume).find(says)?.text("origin")
 }
 
 /// Whether people see it. What describes a snapshot (beside the volume that holds its data) is no volume.
@@ -286,6 +299,24 @@ mod tests {
         };
         assert!(matches!(with("cow_store"), Layout::Linear(_)));
         assert!(matches!(with("merging_store"), Layout::Other(why) if why.contains("merged")));
+    }
+
+    #[test]
+    fn snapshots_know_their_origins() {
+        let text = group(&segment(1, 0, 10, "pv0", 0)).replace(
+            "root_rimage_0 {",
+            &format!(
+                r#"old {{ status = ["VISIBLE"] {} }}
+                snapshot0 {{ status = ["VISIBLE"] segment1 {{ type = "snapshot" origin = "root" cow_store = "old" }} }}
+                thin {{ status = ["VISIBLE"] segment1 {{ type = "thin" thin_pool = "pool" origin = "other" }} }}
+                root_rimage_0 {{"#,
+                segment(1, 0, 1, "pv0", 10),
+            ),
+        );
+        let group = parse(&text).unwrap();
+        let volumes = group.volumes.iter().map(|v| (v.name.as_str(), v.origin.as_deref()));
+        let wanted = [("root", None), ("old", Some("root")), ("thin", Some("other"))];
+        assert_eq!(volumes.collect::<Vec<_>>(), wanted);
     }
 
     /// As lvmthin(7) makes them: the pool has no extents but those of its parts, and a thin volume none at all.
