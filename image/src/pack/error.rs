@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use nii::manifest::ManifestError;
 use thiserror::Error;
 
+use super::secrets::Secret;
 use crate::acl::AclError;
 use crate::path::PathError;
 use crate::tar::member::TarError;
@@ -54,6 +55,9 @@ pub enum ImportError {
         #[source]
         cause: AclError,
     },
+    /// The source has secrets that nobody allowed.
+    #[error("all nodes would get secrets:{}", .0.iter().map(|secret| format!("\n  {secret}")).collect::<String>())]
+    Secrets(Vec<Secret>),
     /// The manifest would not be read again; the name has control characters, or the image is too large.
     #[error("making the manifest")]
     Manifest(#[source] ManifestError),

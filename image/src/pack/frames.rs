@@ -11,8 +11,10 @@ use nii::manifest::Chunk;
 use zstd::bulk::Compressor;
 
 use super::error::ImportError;
+use super::secrets::Sieve;
+use super::sift::{Found, Sift};
 use super::survey::Survey;
-use super::{CHUNK, ImportProgress};
+use super::{CHUNK, ImportOptions, ImportProgress};
 use crate::ordered::Ordered;
 use crate::tar::read::Reader;
 
@@ -55,9 +57,9 @@ impl Shared {
 pub(super) fn pack(
     input: &mut dyn BufRead,
     file: &File,
-    level: i32,
+    options: &ImportOptions,
     progress: &mut dyn FnMut(ImportProgress),
-) -> Result<(Survey, Frames), ImportError> {
+) -> Result<(Survey, Found, Frames), ImportError> {
     let workers = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let shared =
         Shared { ordered: Ordered::new(2 * workers), spare: Mutex::default(), stored: AtomicU64::new(0) };
@@ -65,11 +67,13 @@ pub(super) fn pack(
     let todo = Mutex::new(todo);
     std::thread::scope(|scope| {
         for _ in 0..workers {
-            scope.spawn(|| compress(&shared, &todo, level));
+            scope.spawn(|| compress(&shared, &todo, options.level));
         }
         let writer = scope.spawn(|| write(&shared, file));
-        let mut framer = Framer { input, shared: &shared, jobs, plain: Vec::new(), number: 0 };
-        let read = survey(&mut framer, progress).and_then(|survey| Ok((survey, framer.finish()?)));
+        let mut framer =
+            Framer { input, shared: &shared, jobs, plain: Vec::new(), number: 0, fate: Passing::Kept };
+        let sift = Sift::new(Sieve::new(&options.allow_secrets, options.strip_secrets));
+        let read = survey(&mut framer, sift, progress).and_then(|read| Ok((read, framer.finish()?)));
         match &read {
             Ok((_, count)) => shared.ordered.end(*count),
             Err(_) => shared.ordered.stop(),
@@ -80,38 +84,98 @@ pub(super) fn pack(
             // The reader saw only that its work was stopped.
             (Err(error), _) => Err(error),
             (_, Err(error)) => Err(error),
-            (Ok(chunks), Ok((survey, _))) => Ok((survey, Frames { chunks })),
+            (Ok(chunks), Ok(((survey, found), _))) => Ok((survey, found, Frames { chunks })),
         }
     })
 }
 
-fn survey(framer: &mut Framer<'_>, progress: &mut dyn FnMut(ImportProgress)) -> Result<Survey, ImportError> {
+fn survey(
+    framer: &mut Framer<'_>,
+    mut sift: Sift<'_>,
+    progress: &mut dyn FnMut(ImportProgress),
+) -> Result<(Survey, Found), ImportError> {
     let shared = framer.shared;
     let mut survey = Survey::default();
     let mut reader = Reader::new(framer);
     let mut reported = 0;
-    while let Some(member) = reader.next_member()? {
-        survey.member(member, &mut reader)?;
+    loop {
+        reader.skip_data()?;
+        reader.input().hold();
+        let Some(member) = reader.next_member()? else { break };
+        if let Some(seen) = sift.member(&member, &mut reader)? {
+            survey.member(member, seen, &mut reader)?;
+        }
         if reader.position() - reported >= CHUNK as u64 {
             reported = reader.position();
             let stored = shared.stored.load(Ordering::Relaxed);
             progress(ImportProgress { plain: reported, stored, members: survey.members() });
         }
     }
+    reader.input().keep().map_err(ImportError::Compress)?;
     reader.drain()?;
-    Ok(survey)
+    Ok((survey, sift.finish()?))
 }
 
-/// Passes the archive on to the reader, and every byte of it on to the compressors.
-struct Framer<'a> {
+/// What becomes of the bytes that the reader takes.
+enum Passing {
+    /// The compressors get them.
+    Kept,
+    /// That is not decided.
+    Held(Vec<u8>),
+    /// Nobody gets them.
+    Forgotten,
+}
+
+/// Passes the archive on to the reader, and on to the compressors every byte of it that is not left out.
+pub(super) struct Framer<'a> {
     input: &'a mut dyn BufRead,
     shared: &'a Shared,
     jobs: Sender<Job>,
     plain: Vec<u8>,
     number: u64,
+    fate: Passing,
 }
 
 impl Framer<'_> {
+    /// Holds back what comes now, until [`Framer::keep`] or [`Framer::forget`].
+    pub fn hold(&mut self) {
+        self.fate = Passing::Held(Vec::new());
+    }
+
+    /// How much is held back.
+    pub fn held(&self) -> usize {
+        if let Passing::Held(held) = &self.fate { held.len() } else { 0 }
+    }
+
+    /// What is held back, from a byte on.
+    pub fn held_from(&mut self, start: usize) -> &mut [u8] {
+        if let Passing::Held(held) = &mut self.fate {
+            held.get_mut(start..).unwrap_or_default()
+        } else {
+            &mut []
+        }
+    }
+
+    /// Passes on what was held back, and what comes now.
+    pub fn keep(&mut self) -> io::Result<()> {
+        let Passing::Held(held) = std::mem::replace(&mut self.fate, Passing::Kept) else { return Ok(()) };
+        let mut rest = held.as_slice();
+        while !rest.is_empty() {
+            if self.plain.len() == CHUNK {
+                self.send()?;
+            }
+            let (now, later) = rest.split_at(rest.len().min(CHUNK - self.plain.len()));
+            self.plain.extend_from_slice(now);
+            rest = later;
+        }
+        Ok(())
+    }
+
+    /// Drops what was held back, and what comes now.
+    pub fn forget(&mut self) {
+        self.fate = Passing::Forgotten;
+    }
+
     /// Hands a full buffer to the compressors.
     fn send(&mut self) -> io::Result<()> {
         if !self.shared.ordered.room(self.number) {
@@ -146,7 +210,11 @@ impl BufRead for Framer<'_> {
     fn consume(&mut self, count: usize) {
         // What was filled is still there: this copies, and reads nothing.
         if let Ok(bytes) = self.input.fill_buf() {
-            self.plain.extend_from_slice(&bytes[..count]);
+            match &mut self.fate {
+                Passing::Kept => self.plain.extend_from_slice(&bytes[..count]),
+                Passing::Held(held) => held.extend_from_slice(&bytes[..count]),
+                Passing::Forgotten => {}
+            }
             self.input.consume(count);
         }
     }

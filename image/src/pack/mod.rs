@@ -1,12 +1,16 @@
 //! Making images on the head node: from a directory or a tarball to the four files of `nii::manifest`.
 //!
 //! The tar bytes flow once: from the source (`input`: a decompressor, or `walk` over a directory), through the
-//! reader that checks every member and learns what the manifest says (`survey`), into chunks that all cores compress
-//! (`frames`). A tarball's tar bytes stay as they are. A directory gives the same bytes each time.
+//! reader that leaves out or refuses secrets (`sift`, by the rules of `secrets`), checks every member and learns what the
+//! manifest says (`survey`), into chunks that all cores compress
+//! (`frames`). The tar bytes of a tarball's members stay as they are. A directory gives the same bytes each time.
 
 mod error;
 mod frames;
 mod input;
+mod privileges;
+mod secrets;
+mod sift;
 mod survey;
 mod walk;
 
@@ -17,16 +21,23 @@ use std::path::{Path, PathBuf};
 use nii::digest::Digest;
 use nii::manifest::{self, Manifest, PAGE_CHUNKS, Payload, RECORD_BYTES};
 use rustix::fs::{CWD, Mode, RenameFlags};
+use serde::{Deserialize, Serialize};
 
 use crate::sign::SecretKey;
 pub use error::ImportError;
 use error::io_error;
 use frames::Frames;
+pub use privileges::Privileged;
+pub use secrets::Secret;
+use sift::Found;
 use survey::Survey;
 
 /// Plain bytes of a chunk. Larger ones compress better (4 MiB: 3 % on a Debian root's programs), and cost a node more
 /// memory, and each that is lost on the way again.
 const CHUNK: usize = 1 << 20;
+
+/// Where an image's [`Report`] is, beside its four files: for admins, and not for nodes.
+pub const REPORT_FILE: &str = "report.json";
 
 /// How to import.
 #[derive(Clone, Debug)]
@@ -37,13 +48,17 @@ pub struct ImportOptions {
     pub arch: Option<String>,
     /// zstd's level, 1 to 19.
     pub level: i32,
+    /// Paths of secrets that are wanted in the image.
+    pub allow_secrets: Vec<String>,
+    /// Whether all other secrets are left out, and none refused.
+    pub strip_secrets: bool,
 }
 
 impl ImportOptions {
     /// The usual way: level 6, since an image is packed once and sent often (docs/image.md has the figures).
     #[must_use]
     pub fn new(name: impl Into<String>) -> Self {
-        Self { name: name.into(), arch: None, level: 6 }
+        Self { name: name.into(), arch: None, level: 6, allow_secrets: Vec::new(), strip_secrets: false }
     }
 }
 
@@ -59,12 +74,16 @@ pub struct ImportProgress {
 }
 
 /// What an admin should know about an image besides its manifest.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Report {
     /// Members of the archive.
     pub members: u64,
-    /// Files that run as their owner or group.
-    pub setuid: Vec<String>,
+    /// Files that give whoever starts them more than he has, by path.
+    pub privileged: Vec<Privileged>,
+    /// Secrets of the source that are not in the image.
+    pub stripped: Vec<Secret>,
+    /// Secrets that are in it, because they were allowed.
+    pub allowed: Vec<Secret>,
     /// Sockets, which a tar archive cannot hold: left out of a directory's image.
     pub sockets: Vec<String>,
     /// Directories that other filesystems are mounted on: in a directory's image they are empty.
@@ -102,8 +121,8 @@ pub fn import(
         .map_err(io_error("making a directory in", store))?;
     let data = dir.path().join(manifest::DATA_FILE);
     let file = File::create_new(&data).map_err(io_error("creating", &data))?;
-    let mut pack = |input: &mut dyn BufRead| frames::pack(input, &file, options.level, progress);
-    let ((survey, frames), walked) = if source.is_dir() {
+    let mut pack = |input: &mut dyn BufRead| frames::pack(input, &file, options, progress);
+    let ((survey, found, frames), walked) = if source.is_dir() {
         walk::stream(source, pack)?
     } else {
         (pack(&mut input::open(source)?)?, walk::Skipped::default())
@@ -111,13 +130,15 @@ pub fn import(
     file.sync_all().map_err(io_error("writing", &data))?;
     let pages = pages(&frames);
     write(dir.path(), manifest::PAGES_FILE, &pages)?;
-    let (manifest, report) = describe(survey, walked, &frames, &pages, options)?;
+    let (manifest, report) = describe((survey, found, walked), &frames, &pages, options)?;
     let json = serde_json::to_vec_pretty(&manifest).map_err(|cause| ImportError::Manifest(cause.into()))?;
     // What we write is what nodes must be able to read.
     Manifest::parse(&json).map_err(ImportError::Manifest)?;
     let digest = Digest::of(&json);
     let comment = format!("camphor image {} manifest {digest}", manifest.name);
     write(dir.path(), manifest::MANIFEST_FILE, &json)?;
+    let said = serde_json::to_vec_pretty(&report).map_err(|cause| ImportError::Manifest(cause.into()))?;
+    write(dir.path(), REPORT_FILE, &said)?;
     write(dir.path(), manifest::SIGNATURE_FILE, key.sign(&json, &comment).as_bytes())?;
     let path = publish(dir, store, digest)?;
     Ok(Imported { digest, path, manifest, report })
@@ -139,8 +160,7 @@ fn pages(frames: &Frames) -> Vec<u8> {
 }
 
 fn describe(
-    survey: Survey,
-    skipped: walk::Skipped,
+    (survey, secrets, skipped): (Survey, Found, walk::Skipped),
     frames: &Frames,
     pages: &[u8],
     options: &ImportOptions,
@@ -164,7 +184,9 @@ fn describe(
     };
     let report = Report {
         members: found.members,
-        setuid: found.setuid,
+        privileged: found.privileged,
+        stripped: secrets.stripped,
+        allowed: secrets.allowed,
         sockets: skipped.sockets,
         mounts: skipped.mounts,
     };

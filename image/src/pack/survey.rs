@@ -6,6 +6,8 @@ use std::io::BufRead;
 use nii::manifest::{Kernel, Os};
 
 use super::error::ImportError;
+use super::privileges::Privileged;
+use super::sift::head;
 use crate::acl::{self, Names};
 use crate::path::{self, normal};
 use crate::tar::member::{Kind, Member, shown};
@@ -46,7 +48,8 @@ pub(super) struct Survey {
     texts: HashMap<&'static str, Vec<u8>>,
     /// ACLs by name, and whose they are: their names must be the image's.
     named_acls: Vec<(String, Vec<u8>)>,
-    setuid: Vec<String>,
+    /// By path: a later member of the same name wins.
+    privileged: BTreeMap<Vec<u8>, Privileged>,
 }
 
 /// What was found in all.
@@ -58,7 +61,7 @@ pub(super) struct Found {
     pub inodes: u64,
     pub ram_bytes: u64,
     pub xattr_namespaces: Vec<String>,
-    pub setuid: Vec<String>,
+    pub privileged: Vec<Privileged>,
 }
 
 impl Survey {
@@ -66,8 +69,13 @@ impl Survey {
         self.members
     }
 
-    /// Checks a member and counts it; reads as much of its data as tells something.
-    pub fn member<R: BufRead>(&mut self, member: Member, reader: &mut Reader<R>) -> Result<(), ImportError> {
+    /// Checks a member and counts it; reads as much of its data as tells something. `seen` of it was read before.
+    pub fn member<R: BufRead>(
+        &mut self,
+        member: Member,
+        seen: Vec<u8>,
+        reader: &mut Reader<R>,
+    ) -> Result<(), ImportError> {
         self.members += 1;
         let refuse = |what, cause| ImportError::Path { member: shown(&member.path), what, cause };
         let path = normal(&member.path).map_err(|cause| refuse("path", cause))?;
@@ -87,7 +95,7 @@ impl Survey {
             }
         }
         self.count(&member, &path);
-        self.look(&member, &path, reader)
+        self.look(&member, &path, seen, reader)
     }
 
     /// Checks that a path's directories are within the root, and counts those that the archive does not name.
@@ -175,8 +183,13 @@ impl Survey {
                 self.named_acls.push((shown(path), text.clone()));
             }
         }
-        if member.kind == Kind::File && member.meta.mode & 0o6000 != 0 {
-            self.setuid.push(shown(path));
+        let other = if member.kind == Kind::HardLink { normal(&member.link).ok() } else { None };
+        let other = other.and_then(|target| self.privileged.get(&target));
+        let privileged = Privileged::of(member, path)
+            .or_else(|| other.map(|other| Privileged { path: shown(path), ..other.clone() }));
+        match privileged {
+            Some(privileged) => drop(self.privileged.insert(path.to_vec(), privileged)),
+            None => drop(self.privileged.remove(path)),
         }
     }
 
@@ -185,6 +198,7 @@ impl Survey {
         &mut self,
         member: &Member,
         path: &[u8],
+        seen: Vec<u8>,
         reader: &mut Reader<R>,
     ) -> Result<(), ImportError> {
         if member.kind != Kind::File {
@@ -194,10 +208,10 @@ impl Survey {
         self.kernel(path);
         let program = path.strip_prefix("usr/").unwrap_or(path);
         if let Some((name, max)) = TEXTS.iter().find(|(name, _)| *name == path) {
-            self.texts.insert(name, head(reader, *max)?);
+            self.texts.insert(name, head(reader, *max, seen)?);
         } else if program.starts_with("bin/") || program.starts_with("sbin/") {
             // ELF's e_machine: two bytes at 18, in the byte order that byte 5 tells.
-            if let [0x7f, b'E', b'L', b'F', _, order, .., low, high] = head(reader, 20)?[..] {
+            if let [0x7f, b'E', b'L', b'F', _, order, .., low, high] = head(reader, 20, seen)?[..] {
                 let machine = if order == 2 { [high, low] } else { [low, high] };
                 *self.machines.entry(u16::from_le_bytes(machine)).or_default() += 1;
             }
@@ -251,7 +265,7 @@ impl Survey {
             inodes,
             ram_bytes: self.ram_bytes + inodes * INODE_RAM,
             xattr_namespaces: self.namespaces.into_iter().collect(),
-            setuid: self.setuid,
+            privileged: self.privileged.into_values().collect(),
         })
     }
 }
@@ -263,20 +277,6 @@ fn entry<'a>(kernels: &'a mut BTreeMap<String, Kernel>, version: &str) -> &'a mu
 
 fn problem(path: &[u8], problem: &str) -> ImportError {
     ImportError::Member { member: shown(path), problem: problem.to_owned() }
-}
-
-/// Up to `len` bytes of the member's data.
-fn head<R: BufRead>(reader: &mut Reader<R>, len: usize) -> Result<Vec<u8>, ImportError> {
-    let mut head = Vec::new();
-    loop {
-        let bytes = reader.data()?;
-        let count = bytes.len().min(len - head.len());
-        if count == 0 {
-            return Ok(head);
-        }
-        head.extend_from_slice(&bytes[..count]);
-        reader.consume(count);
-    }
 }
 
 /// ELF's e_machine (elf(5)) as `uname -m` says it.

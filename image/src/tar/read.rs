@@ -19,12 +19,22 @@ pub struct Reader<R> {
     /// What global extended headers have said so far.
     global: Overrides,
     done: bool,
+    /// Whether a global extended header came with the current member.
+    said_for_all: bool,
 }
 
 impl<R: BufRead> Reader<R> {
     /// A reader at the start of an archive.
     pub fn new(input: R) -> Self {
-        Self { input, at: 0, left: 0, padding: 0, global: Overrides::default(), done: false }
+        Self {
+            input,
+            at: 0,
+            left: 0,
+            padding: 0,
+            global: Overrides::default(),
+            done: false,
+            said_for_all: false,
+        }
     }
 
     /// Bytes read so far.
@@ -37,6 +47,11 @@ impl<R: BufRead> Reader<R> {
         &mut self.input
     }
 
+    /// Whether the headers of the current member say something of all members after it.
+    pub fn said_for_all(&self) -> bool {
+        self.said_for_all
+    }
+
     /// The next member; what is left of the one before is skipped. `None` at the archive's end mark.
     ///
     /// # Errors
@@ -46,6 +61,7 @@ impl<R: BufRead> Reader<R> {
             return Ok(None);
         }
         self.skip_data()?;
+        self.said_for_all = false;
         let mut said = self.global.clone();
         let mut extended = 0;
         loop {
@@ -66,6 +82,7 @@ impl<R: BufRead> Reader<R> {
                 b'x' | b'X' => said.apply(&self.extended(size, &mut extended)?).map_err(bad)?,
                 b'g' => {
                     let bytes = self.extended(size, &mut extended)?;
+                    self.said_for_all = true;
                     self.global.apply(&bytes).map_err(bad)?;
                     said.apply(&bytes).map_err(bad)?;
                 }
@@ -123,7 +140,11 @@ impl<R: BufRead> Reader<R> {
         }
     }
 
-    fn skip_data(&mut self) -> Result<(), TarError> {
+    /// Skips what is left of the current member's data.
+    ///
+    /// # Errors
+    /// The stream fails or ends.
+    pub fn skip_data(&mut self) -> Result<(), TarError> {
         self.left += std::mem::take(&mut self.padding);
         while self.left > 0 {
             let count = self.data()?.len();

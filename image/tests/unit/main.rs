@@ -7,6 +7,7 @@
 mod corrupt;
 mod hostile;
 mod import;
+mod secrets;
 mod sign;
 mod support;
 mod torture;
