@@ -42,5 +42,5 @@ fn identity(ctx: &mut Ctx) -> Result<Identity> {
     let leased = || facts.nics.iter().find(|nic| nic.lease.is_some()).map(|nic| nic.mac.clone());
     let mac = ctx.options.boot_mac.clone().or_else(leased);
     let mac = mac.context("BOOTIF= is missing on the kernel command line, and no interface has a lease")?;
-    Ok(Identity { token, mac, uuid: facts.uuid, boot_id: ctx.boot_id })
+    Ok(Identity { token, mac, uuid: facts.uuid, boot_id: ctx.boot_id, tpm: ctx.options.tpm })
 }

@@ -8,7 +8,9 @@ use ::nii::envelope::{Certificate, CertificatePayload, Envelope, NiiPayload, Pub
 use ::nii::event::{Body, EventAnswer, EventBatch, Failure};
 use ::nii::manifest::Manifest;
 use ::nii::secret::Secret;
-use ::nii::session::{ErrorAnswer, ErrorCode, Escrow, PROTOCOL, SessionAnswer, SessionRequest, TimePayload};
+use ::nii::session::{
+    ErrorAnswer, ErrorCode, Escrow, PROTOCOL, SessionAnswer, SessionKey, SessionRequest, TimePayload,
+};
 use ::nii::trust::Trust;
 use ::nii::v1::{OnFailure, SshHostKey};
 use ed25519_dalek::SigningKey;
@@ -124,7 +126,8 @@ fn session(request: &Request) -> Vec<u8> {
     let asked: SessionRequest = serde_json::from_slice(request.body.as_ref().unwrap()).unwrap();
     assert!(asked.proof_is_right() && asked.token.expose() == TOKEN && asked.mac == MAC);
     let node = "n001".to_owned();
-    let answer = SessionAnswer { session: Secret::new(SESSION), node, arming: ARMING, attempt: ATTEMPT };
+    let session = SessionKey::Plain(Secret::new(SESSION));
+    let answer = SessionAnswer { session, node, arming: ARMING, attempt: ATTEMPT };
     serde_json::to_vec(&answer).unwrap()
 }
 
@@ -367,16 +370,17 @@ fn a_committed_install_of_another_image_is_done_again() {
 
 #[test]
 fn a_disk_that_an_earlier_attempt_wrote_must_not_stay_beside() {
-    // The same installs once to this disk and, with another enumeration, once to that one.
+    // A smaller disk has come since: an install goes to the smallest now, and the one that it began has a system, too.
     let first = run(recorder(DISKED, facts()));
     let Some(Act::WriteTable { table, .. }) = first.ops.iter().find(is_table).map(|op| op.act.clone()) else {
         panic!("an install writes a table");
     };
     let mut facts = facts();
-    let other = Disk { path: "/dev/vdb".into(), serial: Some("S-vdb".into()), ..facts.disks[0].clone() };
+    let size = 2 * facts.disks[0].size;
+    let other = Disk { path: "/dev/vdb".into(), serial: Some("S-vdb".into()), size, ..facts.disks[0].clone() };
     facts.disks.push(Disk { table: Some(table), ..other });
     let system = "\"name\": \"system\",";
-    let picking = DISKED.replace(system, &format!("{system} \"select\": {{\"pick\": \"first\"}},"));
+    let picking = DISKED.replace(system, &format!("{system} \"select\": {{\"pick\": \"smallest\"}},"));
     let run = run(recorder(picking.leak(), facts));
     let cause = run.result.unwrap_err().cause.join("\n");
     assert!(cause.contains("went to /dev/vdb (serial S-vdb)") && cause.contains("Wipe /dev/vdb"), "{cause}");

@@ -28,7 +28,7 @@ pub fn run(ctx: &mut Ctx) -> Result<()> {
     let head = ctx.head.as_ref().context(NO_HEAD)?;
     let token = ctx.token.take().context(NO_TOKEN)?;
     let mac = ctx.options.boot_mac.clone().context(NO_MAC)?;
-    let identity = Identity { token, mac, uuid: facts.uuid, boot_id: ctx.boot_id };
+    let identity = Identity { token, mac, uuid: facts.uuid, boot_id: ctx.boot_id, tpm: ctx.options.tpm };
     let time = head.time(&mut *ctx.machine, &mut watch)?;
     let release = env!("CARGO_PKG_VERSION");
     let session = head.session(&time.https, &identity, release, &mut *ctx.machine, &mut watch)?;

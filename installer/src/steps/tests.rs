@@ -14,7 +14,7 @@ use ::nii::envelope::{Certificate, CertificatePayload, Envelope, NiiPayload, Pub
 use ::nii::event::{Body, EventAnswer, EventBatch, Failure};
 use ::nii::manifest::Manifest;
 use ::nii::secret::Secret;
-use ::nii::session::{ErrorAnswer, ErrorCode, Escrow, PROTOCOL, SessionAnswer, TimePayload};
+use ::nii::session::{ErrorAnswer, ErrorCode, Escrow, PROTOCOL, SessionAnswer, SessionKey, TimePayload};
 use ::nii::trust::Trust;
 use ::nii::v1::{OnFailure, PartitionType, SshHostKey};
 use ed25519_dalek::SigningKey;
@@ -173,7 +173,8 @@ fn answering(recorder: Recorder, document: String, escrowed: &Escrowed) -> Recor
     let mut recorder = recorder
         .answering("http://head:8080/api/v1/time", |request| Ok(time(request)))
         .answering(format!("{HEAD}/api/v1/session"), |_| {
-            let (session, node) = (Secret::new("planted-session"), "n001".to_owned());
+            let session = SessionKey::Plain(Secret::new("planted-session"));
+            let node = "n001".to_owned();
             Ok(serde_json::to_vec(&SessionAnswer { session, node, arming: ARMING, attempt: ATTEMPT })
                 .unwrap())
         })
