@@ -1,18 +1,22 @@
 //! The head node of a Camphor cluster: one process, one data folder.
 //!
 //! * [`cli`], [`ranges`], [`commands`], [`output`]: what admins type and see.
+//! * [`admin`]: admins who are elsewhere.
 //! * [`addhost`]: machines become nodes.
+//! * [`input`]: files that are named on the command line.
 //! * [`store`], [`state`], [`report`]: what is known, and what may follow what.
 //! * [`document`], [`recipe`]: from a group's document to a node's NII.
 //! * [`scripts`], [`logs`], [`escrow`]: what package installs take, and leave with us.
 //! * [`script`], [`cpio`], [`netboot`], [`boot_files`], [`localboot`]: what firmware gets.
-//! * [`http`], [`dhcp`], [`serve`]: the running server.
+//! * [`http`], [`dhcp`], [`serve`]: the running server. [`meter`]: who asks too often.
 //! * [`doctor`]: what keeps nodes from booting.
 //! * [`rollout`], [`site`]: many nodes, some at a time; commands of the site.
+//! * [`tpm`]: sessions that are for one chip only.
 //! * [`keys`], [`data_dir`], [`owner`], [`sealed`]: secrets, where they lie, and whose they are. [`initrd_trust`]: who believes them.
 
 mod addhost;
 mod addresses;
+mod admin;
 mod boot_files;
 mod cli;
 mod clock;
@@ -28,10 +32,12 @@ mod escrow;
 mod fuzz;
 mod http;
 mod initrd_trust;
+mod input;
 mod keys;
 mod localboot;
 mod log;
 mod logs;
+mod meter;
 mod names;
 mod netboot;
 mod os;
@@ -50,6 +56,7 @@ mod site;
 mod site_import;
 mod state;
 mod store;
+mod tpm;
 
 use std::process::ExitCode;
 
@@ -66,7 +73,7 @@ fn main() -> ExitCode {
         .and_then(|()| Ok(tokio::runtime::Runtime::new()?))
         .and_then(|runtime| runtime.block_on(commands::run(cli)));
     match outcome {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(status) => status,
         Err(error) => {
             log::line(format_args!("{error:#}"));
             ExitCode::FAILURE

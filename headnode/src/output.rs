@@ -40,6 +40,11 @@ impl List {
         }
     }
 
+    /// Its columns, and its rows as columns.
+    pub fn into_columns(self) -> (&'static [&'static str], Vec<Vec<String>>) {
+        (self.columns, self.rows)
+    }
+
     /// Prints it.
     ///
     /// # Errors
@@ -85,7 +90,7 @@ pub fn bytes(bytes: &[u8]) -> Result<()> {
 }
 
 /// The text with its control characters escaped, but for tabs and line ends.
-fn visible(text: &str) -> String {
+pub fn visible(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         match c {

@@ -42,8 +42,8 @@ pub fn become_owner(folder: &Path, command: &Command) -> Result<()> {
         "{} belongs to the user {user}: run `serve` as that user (systemctl start camphor-headnode), not as root",
         folder.display()
     );
-    // The doctor makes network namespaces, and leaves nothing in the folder.
-    if matches!(command, Command::Doctor(_)) {
+    // The doctor makes network namespaces; neither leaves anything in the folder.
+    if matches!(command, Command::Doctor(_) | Command::Remote(_)) {
         return Ok(());
     }
     let switch = || -> rustix::io::Result<()> {

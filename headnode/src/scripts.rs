@@ -9,6 +9,7 @@ use nii::digest::Digest;
 
 use crate::clock;
 use crate::data_dir::{DataDir, write_private};
+use crate::input;
 use crate::store::package::Script;
 
 /// Size limit, which nodes know as well.
@@ -22,7 +23,7 @@ pub const PATH: &str = "/api/v1/file";
 /// When it cannot be read, is empty or too big.
 pub fn read(name: &str, source: &Path) -> Result<(Script, Vec<u8>)> {
     let mut bytes = Vec::new();
-    fs::File::open(source)
+    input::open(source)
         .and_then(|file| file.take(SCRIPT_MAX + 1).read_to_end(&mut bytes))
         .with_context(|| format!("reading {}", source.display()))?;
     let script = version(name, &bytes).with_context(|| source.display().to_string())?;

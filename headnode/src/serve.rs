@@ -8,21 +8,23 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use axum::Router;
 use axum_server::Handle;
-use axum_server::tls_rustls::RustlsConfig;
+use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
+use crate::admin::{Desk, socket};
 use crate::boot_files::{Loader, loaders, looked_in};
 use crate::cli;
 use crate::data_dir::DataDir;
 use crate::dhcp::child::{self, Dnsmasq};
 use crate::dhcp::config::{self, Files, Managed};
 use crate::dhcp::leases::Link;
-use crate::http::{self, App, Shared};
+use crate::http::{self, App, Gate, Shared};
 use crate::keys::live::{Live, Served};
 use crate::localboot;
 use crate::log;
+use crate::meter::Meter;
 use crate::plugins::follow::follow;
 use crate::recipe::{HTTP_PORT, HTTPS_PORT};
 use crate::rollout;
@@ -32,13 +34,16 @@ use crate::store::inventory::Network;
 
 /// How often the store is looked at: a pragma that reads one page.
 const LOOK: Duration = Duration::from_millis(500);
-/// Who has said nothing for so long after connecting is not served.
+/// Who has not asked for anything so long after connecting, or after the last answer, is not served.
 const FIRST_REQUEST: Duration = Duration::from_secs(30);
 /// What a running transfer gets at the end.
 const FAREWELL: Duration = Duration::from_secs(2);
 
 /// Logs that are received at once, each of 8 MiB at most: a power failure or a broken mirror makes all nodes fail together.
 const LOG_BODIES: usize = 8;
+
+/// Tokens and sessions that an address may ask for in a minute: a rack behind a NAT that boots at once, many times over.
+const CALLS: u32 = 3000;
 
 type Web = JoinSet<Result<()>>;
 
@@ -68,10 +73,14 @@ pub async fn run(dir: &DataDir, store: Store, options: &cli::Serve) -> Result<()
         https_port: ports.1,
         logs: tokio::sync::Mutex::default(),
         log_bodies: tokio::sync::Semaphore::new(LOG_BODIES),
+        desk: Desk::new(options.operators.is_some()),
+        calls: Meter::new(CALLS, Duration::from_secs(60)),
     });
     let mut served = Served::new(dir, [ours.as_slice(), listen].concat())?;
     let handle = Handle::new();
     let mut web = listeners(listen, ports, &app, &served.config, &handle)?;
+
+    let socket = socket(dir, options)?;
 
     let managed = Managed::all(&networks);
     advise(&managed);
@@ -89,6 +98,7 @@ pub async fn run(dir: &DataDir, store: Store, options: &cli::Serve) -> Result<()
         () = served.follow(&app.keys) => Ok(()),
         outcome = follow(dir, &store) => outcome,
         outcome = rollout::keep(&store) => outcome,
+        outcome = socket::serve(socket, http::local(app.clone()), FIRST_REQUEST) => outcome,
         outcome = web.join_next() => outcome.context("nothing is served")?.context("serving")?,
         name = asked_to_end() => name.map(|name| log::line(format_args!("{name}: ending"))),
     };
@@ -98,6 +108,18 @@ pub async fn run(dir: &DataDir, store: Store, options: &cli::Serve) -> Result<()
     }
     while web.join_next().await.is_some() {}
     outcome
+}
+
+/// Nodes need no socket: one that nobody asked for does not keep them from being served.
+fn socket(dir: &DataDir, options: &cli::Serve) -> Result<Option<tokio::net::UnixListener>> {
+    match socket::listen(dir, options.socket.as_deref(), options.operators.as_deref()) {
+        Ok(listener) => Ok(Some(listener)),
+        Err(error) if options.socket.is_some() => Err(error),
+        Err(error) => {
+            log::line(format_args!("{error:#}: there is none"));
+            Ok(None)
+        }
+    }
 }
 
 async fn keep(dnsmasq: Option<&Dnsmasq>, running: Option<&mut child::Running>, reload: &Notify) {
@@ -135,17 +157,23 @@ fn listeners(
         bound.push((bind(ip, http)?, bind(ip, https)?));
     }
     let mut web = Web::new();
+    let gate = Gate::new();
     let make = |router: Router| router.into_make_service_with_connect_info::<SocketAddr>();
     for (plain, secure) in bound {
-        let mut plain =
-            axum_server::from_tcp(plain)?.handle(handle.clone()).first_request_timeout(FIRST_REQUEST);
-        // GRUB before 2.12 knows no `content-length`, and waits for more after the last byte until it gives up.
-        plain.http_builder().http1().title_case_headers(true);
-        let service = make(http::plain(app.clone()));
-        web.spawn(async move { plain.serve(service).await.context("serving plain HTTP") });
-        let secure = axum_server::from_tcp_rustls(secure, tls.clone())?
+        let mut plain = axum_server::from_tcp(plain)?
+            .acceptor(gate.clone())
             .handle(handle.clone())
             .first_request_timeout(FIRST_REQUEST);
+        // GRUB before 2.12 knows no `content-length`, and waits for more after the last byte until it gives up.
+        plain.http_builder().http1().title_case_headers(true).header_read_timeout(FIRST_REQUEST);
+        let service = make(http::plain(app.clone()));
+        web.spawn(async move { plain.serve(service).await.context("serving plain HTTP") });
+        let acceptor = RustlsAcceptor::new(tls.clone()).acceptor(gate.clone());
+        let mut secure = axum_server::from_tcp(secure)?
+            .acceptor(acceptor)
+            .handle(handle.clone())
+            .first_request_timeout(FIRST_REQUEST);
+        secure.http_builder().http1().header_read_timeout(FIRST_REQUEST);
         let service = make(http::secure(app.clone()));
         web.spawn(async move { secure.serve(service).await.context("serving TLS") });
     }

@@ -30,6 +30,7 @@ use self::said::{Candidate, Said};
 use self::session::{Goal, Session, network_on};
 use crate::cli::{Addhost, Output};
 use crate::data_dir::DataDir;
+use crate::input;
 use crate::plugins::{self, Report, Verb};
 use crate::store::Store;
 use crate::store::enrol::Newcomer;
@@ -211,7 +212,5 @@ pub fn hosts_of(path: &Path) -> Result<Vec<(String, Ipv4Addr)>> {
 }
 
 fn read(path: &Path) -> Result<(String, String)> {
-    let name = path.display().to_string();
-    let text = std::fs::read_to_string(path).with_context(|| format!("reading {name}"))?;
-    Ok((name, text))
+    Ok((path.display().to_string(), input::text(path)?))
 }

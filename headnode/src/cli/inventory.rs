@@ -120,10 +120,16 @@ pub enum Image {
         name: String,
         /// A directory, or a tarball (plain, gz, bz2, xz, zst)
         source: PathBuf,
+        /// A file with a secret that all nodes may have (several times)
+        #[arg(long, value_name = "PATH")]
+        allow_secret: Vec<String>,
+        /// Leave all other secrets out; password hashes are made such that no password fits
+        #[arg(long)]
+        strip: bool,
     },
     /// Lists them
     List,
-    /// Shows one's manifest
+    /// Shows one's manifest, its privileged files, and what import did with secrets
     Show {
         /// The image
         name: String,

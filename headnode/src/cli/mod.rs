@@ -1,5 +1,6 @@
 //! The command line (docs/headnode.md says what each command does).
 //!
+//! * [`admin`]: admins who are elsewhere.
 //! * [`addhost`]: machines that become nodes.
 //! * [`doctor`]: whether all is well.
 //! * [`inventory`]: what nodes are made of: networks, images, netboots, distributions, scripts.
@@ -8,6 +9,7 @@
 //! * [`plugins`]: who is told of them.
 
 mod addhost;
+mod admin;
 mod doctor;
 mod inventory;
 mod keys;
@@ -21,10 +23,11 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use addhost::{Addhost, Host};
+pub use admin::{ApiKey, Remote};
 pub use doctor::{Doctor, Programs};
 pub use inventory::{Image, Netboot, Network, NetworkKey, NetworkSet, Os, Script};
 pub use keys::{Keys, Rotated};
-pub use nodes::{Assignment, Attribute, Boot, Escrow, Group, Node, NodeSet, Pace};
+pub use nodes::{Assignment, Attribute, Boot, Escrow, Group, Node, NodeSet, Pace, Tpm};
 pub use plugins::{Plugin, Render};
 pub use site::ImportSite;
 
@@ -81,6 +84,11 @@ pub enum Command {
     /// Keys that nodes believe, and new ones in their place
     #[command(subcommand)]
     Keys(Keys),
+    /// Keys of people and programs that command this head node from elsewhere
+    #[command(subcommand)]
+    ApiKey(ApiKey),
+    /// Runs a command on a head node that is elsewhere
+    Remote(Remote),
     /// Provisioning networks
     #[command(subcommand)]
     Network(Network),
@@ -99,6 +107,9 @@ pub enum Command {
     /// SSH host keys that nodes saved from their disks
     #[command(subcommand)]
     Escrow(Escrow),
+    /// TPMs, of groups that say `tpm`: who may be a node
+    #[command(subcommand)]
+    Tpm(Tpm),
     /// Groups and their documents
     #[command(subcommand)]
     Group(Group),
@@ -232,6 +243,12 @@ pub struct Serve {
     /// Listen there, not on the addresses of all networks
     #[arg(long)]
     pub listen: Vec<Ipv4Addr>,
+    /// The socket for commands of this machine's users (run/admin.sock in the data folder)
+    #[arg(long, value_name = "PATH")]
+    pub socket: Option<PathBuf>,
+    /// Members of this group may operate through the socket, which needs a place that they can reach
+    #[arg(long, value_name = "GROUP", requires = "socket")]
+    pub operators: Option<String>,
     /// What of the distribution it uses
     #[command(flatten)]
     pub programs: Programs,

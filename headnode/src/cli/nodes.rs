@@ -9,6 +9,7 @@ use clap::{Args, Subcommand};
 
 use crate::addresses::Mac;
 use crate::script::Platform;
+use crate::tpm::Name;
 
 /// `group …`
 #[derive(Debug, Subcommand)]
@@ -186,6 +187,25 @@ pub enum Escrow {
     List,
     /// Drops a node's: its next attempt keeps what it finds on the disks
     Drop {
+        /// The node
+        node: String,
+    },
+}
+
+/// `tpm …`
+#[derive(Debug, Subcommand)]
+pub enum Tpm {
+    /// Lists the nodes that have one, and since when
+    List,
+    /// Takes this TPM for the node's
+    Accept {
+        /// The node
+        node: String,
+        /// Name of its endorsement key (template L-2): events have it, and tpm2_readpublic prints it
+        name: Name,
+    },
+    /// Forgets a node's: with `first-use`, its next install brings another
+    Forget {
         /// The node
         node: String,
     },

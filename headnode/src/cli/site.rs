@@ -6,7 +6,7 @@ use std::str::FromStr;
 use anyhow::{Context as _, Result, ensure};
 use clap::Args;
 
-use crate::site_import::Format;
+use crate::site_import::formats::Format;
 
 /// `import-site`
 #[derive(Debug, Args)]

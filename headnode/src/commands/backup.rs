@@ -11,9 +11,10 @@ use serde_json::Value;
 use super::{Context, actor, change, check_name, group, network};
 use crate::addresses::{Mac, machine_id};
 use crate::document::{self, Source};
+use crate::input;
 use crate::log;
 use crate::netboot::{INITRD, KERNEL, SEGMENT};
-use crate::os::versions;
+use crate::os;
 use crate::output;
 use crate::plugins::Verb;
 use crate::ranges;
@@ -114,7 +115,7 @@ type Texts = Vec<(Script, Vec<u8>)>;
 /// The rows of a file, and the scripts whose text is with them.
 fn read(file: &Path) -> Result<(Tables, Texts)> {
     let about = || format!("reading {}", file.display());
-    let text = fs::read_to_string(file).with_context(about)?;
+    let text = input::text(file)?;
     let Backup { camphor, mut tables } = serde_yaml_ng::from_str(&text).with_context(about)?;
     ensure!(
         camphor == VERSION,
@@ -215,7 +216,7 @@ pub(super) async fn tell_missing(context: &Context) -> Result<()> {
         }
     }
     for (name, os) in &catalog.oses {
-        let folder = versions::folder_name(name, &os.version);
+        let folder = os::folder_name(name, &os.version);
         if !context.dir.trees().join(&folder).exists() {
             missing.push(format!("os {name}: copy os/{folder} here, or import it again"));
         }

@@ -1,6 +1,5 @@
 //! `headnode group …`
 
-use std::fs;
 use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
@@ -11,6 +10,7 @@ use super::{Context, check_name, effective, warn};
 use crate::cli::{Assignment, Group as Command, Output};
 use crate::clock;
 use crate::document::{self, Source};
+use crate::input;
 use crate::output::{self, List, or_dash};
 use crate::plugins::Verb;
 use crate::recipe::{Catalog, Recipe};
@@ -48,14 +48,10 @@ pub(super) async fn run(context: &Context, command: Command) -> Result<()> {
     }
 }
 
-fn read(file: &Path) -> Result<String> {
-    fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))
-}
-
 async fn add(context: &Context, name: &str, file: &Path) -> Result<()> {
     check_name("group", name)?;
     ensure!(name != "all", "`all` is no name for a group: `@all` means every node");
-    let text = read(file)?;
+    let text = input::text(file)?;
     let catalog = Catalog::load(&context.store).await?;
     check(&catalog, name, Source { name: &file.display().to_string(), text: &text })?;
     context.store.add_group(name, &text).await
@@ -65,7 +61,7 @@ async fn set(context: &Context, name: &str, file: Option<&Path>, keys: &[Assignm
     let mut text = context.store.group(name).await?.document;
     let mut from = format!("group {name}");
     if let Some(file) = file {
-        (text, from) = (read(file)?, file.display().to_string());
+        (text, from) = (input::text(file)?, file.display().to_string());
     }
     for Assignment { key, value } in keys {
         text = document::set(&text, key, value)?;

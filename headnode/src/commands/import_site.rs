@@ -11,8 +11,8 @@ use crate::cli::{ImportSite, Output};
 use crate::output::{self, or_dash};
 use crate::plugins::Verb;
 use crate::recipe::Catalog;
+use crate::site_import::formats::{self, File};
 use crate::site_import::proposal::{Groups, Proposal, propose};
-use crate::site_import::{self, File};
 
 pub(super) async fn run(context: &Context, options: ImportSite) -> Result<()> {
     let ImportSite { format, files, group, map, dry_run } = options;
@@ -26,7 +26,7 @@ pub(super) async fn run(context: &Context, options: ImportSite) -> Result<()> {
         Ok(File { name: path.display().to_string(), text: String::from_utf8_lossy(&bytes).into_owned() })
     };
     let files: Vec<File> = files.iter().map(read).collect::<Result<_>>()?;
-    let site = site_import::read(format, &files)?;
+    let site = formats::read(format, &files)?;
     ensure!(!site.machines.is_empty(), "there is no machine in these files");
     let left = site.left.clone();
     let renamed = map.into_iter().map(|mapping| (mapping.theirs, mapping.ours)).collect();

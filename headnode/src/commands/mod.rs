@@ -1,6 +1,7 @@
 //! The commands. Each opens the store, does one thing, and prints what it did.
 
 mod addhost;
+mod api_key;
 mod attribute;
 mod backup;
 mod boot;
@@ -25,15 +26,18 @@ mod power;
 mod rollout;
 mod script;
 mod select;
-mod status;
+pub mod status;
+mod tpm;
 mod users;
 mod whole;
 
 use std::path::Path;
+use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::json;
 
+use crate::admin::{self, client};
 use crate::cli::{self, Cli, Command, Init, Output};
 use crate::data_dir::DataDir;
 use crate::recipe::{Form, HTTP_PORT, HTTPS_PORT, Recipe};
@@ -61,7 +65,14 @@ impl Context {
 ///
 /// # Errors
 /// Those of the command, to be shown whole.
-pub async fn run(cli: Cli) -> Result<()> {
+pub async fn run(cli: Cli) -> Result<ExitCode> {
+    if let Command::Remote(options) = &cli.command {
+        return client::run(options).await;
+    }
+    here(cli).await.map(|()| ExitCode::SUCCESS)
+}
+
+async fn here(cli: Cli) -> Result<()> {
     let Cli { data_dir, output, yes, command } = cli;
     match &command {
         Command::HashPassword => return password::hash(),
@@ -82,15 +93,18 @@ pub async fn run(cli: Cli) -> Result<()> {
     let context = Context::open(&data_dir, output, yes).await?;
     match command {
         Command::Init(_) | Command::Serve(_) | Command::Doctor(_) | Command::HashPassword => Ok(()),
+        Command::Remote(_) => Ok(()),
         Command::Completion { .. } | Command::Man { .. } | Command::Restore { .. } => Ok(()),
         Command::Trust { write } => trust(&context, write.as_deref()),
         Command::Keys(command) => keys::run(&context, command).await,
+        Command::ApiKey(command) => api_key::run(&context, command).await,
         Command::Network(command) => network::run(&context, command).await,
         Command::Image(command) => image::run(&context, command).await,
         Command::Netboot(command) => netboot::run(&context, command).await,
         Command::Os(command) => os::run(&context, command).await,
         Command::Script(command) => script::run(&context, command).await,
         Command::Escrow(command) => escrow::run(&context, command).await,
+        Command::Tpm(command) => tpm::run(&context, command).await,
         Command::Logs { node, log, attempt } => {
             logs::run(&context, &node, log.as_deref(), attempt.as_deref()).await
         }
@@ -157,8 +171,12 @@ fn check_name(kind: &str, name: &str) -> Result<()> {
     Ok(())
 }
 
-/// Who types, for the audit log.
+/// Who types, for the audit log. A `serve` that was told to run a command says who told it: like `SUDO_USER` that is to
+/// be believed as far as whoever may start commands here is.
 fn actor() -> String {
+    if let Ok(caller) = std::env::var(admin::ACTOR) {
+        return caller;
+    }
     let uid = crate::owner::typed_by();
     match std::env::var("SUDO_USER") {
         Ok(user) => format!("{user} (uid {uid})"),

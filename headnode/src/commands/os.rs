@@ -11,8 +11,8 @@ use super::{Context, check_name, netboot};
 use crate::cli::{Os as Command, Output};
 use crate::netboot::{INITRD, KERNEL, SEGMENT, keep};
 use crate::os::files::{Inventory, ensure_room};
-use crate::os::versions::{self, Placed, Versions};
-use crate::os::{Os, PATH, source, tree};
+use crate::os::versions::{Placed, Versions};
+use crate::os::{Os, PATH, folder_name, source, tree};
 use crate::output::{self, List, or_dash};
 use crate::recipe::Catalog;
 use crate::state::State;
@@ -162,7 +162,7 @@ async fn list(context: &Context) -> Result<()> {
     let mut list = List::new(&["name", "what", "arch", "size", "tree", "imported"]);
     for os in context.store.oses().await? {
         let json = as_json(&os);
-        let tree = os.link.unwrap_or_else(|| versions::folder_name(&os.name, &os.version));
+        let tree = os.link.unwrap_or_else(|| folder_name(&os.name, &os.version));
         let (size, imported) = (format!("{} MiB", os.size >> 20), clock::text(os.imported_at));
         list.push(vec![os.name, os.content.title, os.content.os.arch, size, tree, imported], json);
     }
@@ -206,7 +206,7 @@ async fn show(context: &Context, name: &str) -> Result<()> {
 }
 
 fn folder(context: &Context, os: &Os) -> PathBuf {
-    context.dir.trees().join(versions::folder_name(&os.name, &os.version))
+    context.dir.trees().join(folder_name(&os.name, &os.version))
 }
 
 async fn remove(context: &Context, name: &str) -> Result<()> {

@@ -6,6 +6,7 @@ use anyhow::Result;
 use serde_json::{Value, json};
 
 use super::Context;
+use crate::cli::Output;
 use crate::clock;
 use crate::document::{self, Source};
 use crate::log;
@@ -13,14 +14,40 @@ use crate::names;
 use crate::output::{List, or_dash};
 use crate::report::Report;
 use crate::state::State;
+use crate::store::Store;
 use crate::store::attempts::Progress;
 use crate::store::events::Line;
 use crate::store::nodes::{Node, Stranger};
 
 pub(super) async fn status(context: &Context, names: &[String]) -> Result<()> {
     let nodes = context.nodes(names).await?;
-    let groups: HashMap<String, (String, Option<u32>)> = context
-        .store
+    let mut list = of_nodes(&context.store, &nodes, context.output).await?;
+    if names.is_empty() {
+        add_strangers(&context.store, &mut list).await?;
+    }
+    list.print(context.output)
+}
+
+/// How far each node is, and who asked and is none, as columns.
+///
+/// # Errors
+/// When the store cannot be read.
+pub async fn of_all(store: &Store) -> Result<List> {
+    let mut list = of_nodes(store, &store.nodes().await?, Output::Table).await?;
+    add_strangers(store, &mut list).await?;
+    Ok(list)
+}
+
+async fn add_strangers(store: &Store, list: &mut List) -> Result<()> {
+    for stranger in store.strangers().await? {
+        let (row, json) = stranger_row(&stranger);
+        list.push(row, json);
+    }
+    Ok(())
+}
+
+async fn of_nodes(store: &Store, nodes: &[Node], output: Output) -> Result<List> {
+    let groups: HashMap<String, (String, Option<u32>)> = store
         .groups()
         .await?
         .into_iter()
@@ -31,25 +58,19 @@ pub(super) async fn status(context: &Context, names: &[String]) -> Result<()> {
         (_, cap) if !node.overrides.contains("attempts") => *cap,
         (text, _) => document::merge(text, &node.overrides).ok().and_then(|text| cap(&text)),
     };
-    let progress = context.store.progress().await?;
+    let progress = store.progress().await?;
     let progress: HashMap<&str, &Progress> =
         progress.iter().map(|progress| (progress.node.as_str(), progress)).collect();
-    let (locks, nothing) = (context.store.locks().await?, Report::default());
+    let (locks, nothing) = (store.locks().await?, Report::default());
     let mut list = List::new(&["node", "group", "address", "state", "step", "progress", "since", "error"]);
-    for node in &nodes {
+    for node in nodes {
         let progress = progress.get(node.name.as_str()).copied();
         let report = progress.map_or(&nothing, |progress| &progress.report);
         let lost = node.state == State::Installing && report.is_lost(clock::now_ms());
         let now = Now { node, progress, report, lost, locked: locks.get(&node.id) };
-        list.push_for(context.output, || now.row(), || now.json(cap(node)));
+        list.push_for(output, || now.row(), || now.json(cap(node)));
     }
-    if names.is_empty() {
-        for stranger in context.store.strangers().await? {
-            let (row, json) = stranger_row(&stranger);
-            list.push(row, json);
-        }
-    }
-    list.print(context.output)
+    Ok(list)
 }
 
 /// How many attempts a document gives; `None` if it cannot be read, which is no reason to show nothing.

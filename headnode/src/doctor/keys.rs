@@ -10,9 +10,8 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, anyhow};
 use nii::envelope::Purpose;
 use nii::trust::Trust;
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{CertificateError, ClientConfig, ClientConnection, RootCertStore};
+use rustls::pki_types::ServerName;
+use rustls::{CertificateError, ClientConfig, ClientConnection};
 
 use super::{Examined, Finding, Stored};
 use crate::clock;
@@ -78,7 +77,7 @@ pub fn certificates(examined: &Examined) -> Result<Vec<Finding>> {
     let mut addresses: Vec<_> = examined.networks.iter().map(|network| network.address).collect();
     addresses.sort();
     addresses.dedup();
-    let config = client(&trust)?;
+    let config = authority::client(&trust)?;
     for address in addresses {
         findings.push(server(SocketAddr::from((address, examined.https)), address, &config));
     }
@@ -156,17 +155,6 @@ fn lasts(about: &str, end: u64) -> Finding {
 fn day(seconds: u64) -> String {
     let text = clock::text(i64::try_from(seconds.saturating_mul(1000)).unwrap_or(i64::MAX));
     text.split('T').next().unwrap_or_default().to_owned()
-}
-
-/// A client that believes what a node does.
-fn client(trust: &Trust) -> Result<Arc<ClientConfig>> {
-    let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(trust.ca_pem.as_bytes()) {
-        roots.add(certificate.context("reading trust.json's ca_pem")?)?;
-    }
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
-    Ok(Arc::new(config.with_root_certificates(roots).with_no_client_auth()))
 }
 
 fn server(socket: SocketAddr, address: Ipv4Addr, config: &Arc<ClientConfig>) -> Finding {

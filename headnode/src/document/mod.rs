@@ -42,6 +42,9 @@ pub struct Document {
     /// Commands of the site.
     #[serde(default)]
     pub commands: Commands,
+    /// Whether installs are for the node's own TPM only.
+    #[serde(default)]
+    pub tpm: Tpm,
     /// Boots of an arming without success until the node is parked.
     #[serde(default = "ten")]
     pub attempts: u32,
@@ -133,6 +136,19 @@ impl Default for Commands {
 
 fn ten() -> u32 {
     10
+}
+
+/// Which TPM a node's sessions are for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Tpm {
+    /// None is asked for.
+    #[default]
+    Off,
+    /// The one of its first session, from then on.
+    FirstUse,
+    /// The one that an admin named.
+    Listed,
 }
 
 /// The image, by name.
@@ -298,6 +314,7 @@ impl Document {
 const OURS: &[&str] = &[
     "camphor.head",
     "camphor.nii",
+    "camphor.tpm",
     "niihost",
     "BOOTIF",
     "initrd",
@@ -320,6 +337,7 @@ const OURS: &[&str] = &[
 
 fn instead(key: &str) -> &'static str {
     match key {
+        "camphor.tpm" => "use tpm",
         "inst.repo" | "repo" | "inst.method" | "method" => "use package.source",
         "inst.stage2" | "stage2" => "use package.stage2",
         "inst.updates" | "updates" => "use package.updates",

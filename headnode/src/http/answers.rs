@@ -11,12 +11,19 @@ use nii::session::{ErrorAnswer, ErrorCode};
 pub struct Refused {
     answer: ErrorAnswer,
     retry_after: Option<Duration>,
+    too_often: bool,
 }
 
 impl Refused {
     /// With a sentence for people.
     pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
-        Self { answer: ErrorAnswer { code, message: message.into() }, retry_after: None }
+        Self { answer: ErrorAnswer { code, message: message.into() }, retry_after: None, too_often: false }
+    }
+
+    /// Somebody who has asked too often.
+    pub fn too_often(pause: Duration) -> Self {
+        let busy = Self::new(ErrorCode::Busy, "too many calls came from this address");
+        Self { too_often: true, ..busy.after(pause) }
     }
 
     /// Worth another try after a while.
@@ -28,6 +35,7 @@ impl Refused {
 impl IntoResponse for Refused {
     fn into_response(self) -> Response {
         let status = match self.answer.code {
+            _ if self.too_often => StatusCode::TOO_MANY_REQUESTS,
             ErrorCode::Unauthorized => StatusCode::UNAUTHORIZED,
             ErrorCode::Replay | ErrorCode::Version | ErrorCode::Conflict => StatusCode::CONFLICT,
             ErrorCode::NotArmed => StatusCode::FORBIDDEN,

@@ -19,7 +19,7 @@ use super::answers::Refused;
 use crate::names::is_name;
 use crate::netboot::{INITRD, KERNEL, SEGMENT};
 use crate::os::files::Root;
-use crate::os::versions;
+use crate::os::{folder_name, parse_folder};
 use crate::script::LOCAL_BOOT;
 
 /// iPXE for firmware that boots over HTTP by itself.
@@ -70,11 +70,11 @@ pub async fn os(
     Segments((os, path)): Segments<(String, String)>,
     request: Request,
 ) -> Result<Response, Refused> {
-    let folder = match versions::parse(&os) {
+    let folder = match parse_folder(&os) {
         Some(_) => os,
         None if !is_name(&os) => return Ok(missing()),
         None => match app.store.os_version(&os).await? {
-            Some(version) => versions::folder_name(&os, &version),
+            Some(version) => folder_name(&os, &version),
             None => return Ok(missing()),
         },
     };

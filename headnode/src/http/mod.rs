@@ -1,10 +1,14 @@
 //! The two HTTP sides of docs/protocol.md: plain (what firmware and caches read) and TLS (what needs a credential).
 
+mod admin;
 mod answers;
 mod boot;
 mod files;
+mod limits;
 mod package;
+mod page;
 mod session;
+mod tpm;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -12,19 +16,25 @@ use std::time::Duration;
 
 use anyhow::Result;
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
+use axum::extract::{ConnectInfo, DefaultBodyLimit, Request, State};
 use axum::http::StatusCode;
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::Response;
 use axum::routing::{get, post};
 use tokio::sync::{Mutex, Semaphore};
 use tower_http::timeout::TimeoutLayer;
 
 pub use boot::{idle, settled};
 pub use files::UEFI_LOADER;
+pub use limits::{Connection, Gate};
 
+use self::answers::Refused;
 use crate::addresses::Mac;
+use crate::admin::{self as desk, Desk};
 use crate::data_dir::DataDir;
 use crate::dhcp::leases::Link;
 use crate::keys::live::Live;
+use crate::meter::Meter;
 use crate::os;
 use crate::recipe::REFUSAL;
 use crate::scripts;
@@ -61,6 +71,10 @@ pub struct Shared {
     pub logs: Mutex<()>,
     /// How many logs may be in memory.
     pub log_bodies: Semaphore,
+    /// Admins who are elsewhere.
+    pub desk: Desk,
+    /// How often addresses ask for tokens and sessions.
+    pub calls: Meter,
 }
 
 impl std::ops::Deref for App {
@@ -91,7 +105,7 @@ impl App {
             return Ok(false);
         }
         let (peer, detail) = (peer_text(peer), format!("{wish} from an address that is not the node's"));
-        self.store.notice(&node.name, &peer, cause, &detail).await?;
+        self.store.refusal(&node.name, &peer, cause, &detail).await?;
         crate::log::line(format_args!("{}: refused to {peer}: {detail}", node.name));
         Ok(true)
     }
@@ -100,9 +114,10 @@ impl App {
 /// The plain side.
 pub fn plain(app: App) -> Router {
     let calls = Router::new()
-        .route("/boot/script", get(boot::script))
         .route("/boot/token/{attempt}", get(boot::token))
         .route("/boot/token/of/{mac}", get(boot::token_of))
+        .route_layer(from_fn_with_state(app.clone(), count))
+        .route("/boot/script", get(boot::script))
         .route(REFUSAL, get(package::refusal))
         .route("/api/v1/time", get(session::time))
         .route("/healthz", get(async || "ok\n"))
@@ -117,17 +132,38 @@ pub fn plain(app: App) -> Router {
 
 /// The TLS side.
 pub fn secure(app: App) -> Router {
-    Router::new()
+    let nodes = Router::new()
         .route("/api/v1/session", post(session::open).layer(DefaultBodyLimit::max(CLAIM_MAX)))
+        .route_layer(from_fn_with_state(app.clone(), count))
         .route("/api/v1/nii", get(session::nii))
         .route("/api/v1/events", post(session::events))
         .route(&format!("{}/{{digest}}", scripts::PATH), get(package::file))
         .route("/api/v1/escrow", post(package::keep_escrow))
         .route("/api/v1/log", post(package::keep_log))
         .layer(DefaultBodyLimit::max(BODY_MAX))
-        .layer(timeout())
-        .fallback(answers::nothing_here)
-        .with_state(app)
+        .layer(timeout());
+    // Commands have limits of their own.
+    let admins = Router::new().route(desk::PATH, post(admin::command));
+    nodes.merge(admins).merge(page::routes().layer(timeout())).fallback(answers::nothing_here).with_state(app)
+}
+
+/// The socket.
+pub fn local(app: App) -> Router {
+    Router::new().route(desk::PATH, post(admin::local)).fallback(answers::nothing_here).with_state(app)
+}
+
+/// Lets an address ask so often, and then wait.
+async fn count(
+    State(app): State<App>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    request: Request,
+    next: Next,
+) -> Result<Response, Refused> {
+    if let Some(pause) = app.calls.pause(peer.ip()) {
+        return Err(Refused::too_often(pause));
+    }
+    app.calls.count(peer.ip());
+    Ok(next.run(request).await)
 }
 
 fn timeout() -> TimeoutLayer {

@@ -89,7 +89,7 @@ pub async fn keep_escrow(
 /// The refusal of host keys in the place of others.
 async fn other_keys(app: &App, node: &str, peer: &str) -> Result<Refused, Refused> {
     let detail = "has SSH host keys in escrow already, and sent others";
-    app.store.notice(node, peer, "refused-escrow", detail).await?;
+    app.store.misuse(node, peer, "refused-escrow", detail).await?;
     crate::log::line(format_args!("{node}: {detail} (from {peer}): refused"));
     let message = format!(
         "the head node keeps other SSH host keys for {node}, from an earlier attempt: if those on its disks are the right \

@@ -9,13 +9,14 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
 use nii::envelope::{Envelope, NiiPayload, Purpose};
 use nii::event::{Body, EventAnswer, EventBatch};
-use nii::session::{ErrorCode, PROTOCOL, SessionAnswer, SessionRequest, TimePayload};
+use nii::secret::Secret;
+use nii::session::{ErrorCode, PROTOCOL, SessionAnswer, SessionKey, SessionRequest, TimePayload};
 use nii::v1::SshHostKey;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::answers::Refused;
-use super::{App, mac_of, peer_text};
+use super::{App, mac_of, peer_text, tpm};
 use crate::clock;
 use crate::escrow;
 use crate::keys::{self, seal_json};
@@ -86,13 +87,16 @@ pub async fn open(
     }
     let mac =
         mac_of(&request.mac).ok_or_else(|| Refused::new(ErrorCode::BadRequest, "`mac` is no MAC address"))?;
-    // Before the token is looked at: one that was stolen must not be used up by the thief.
-    if let Some(node) = app.store.node_by_mac(&mac).await?
-        && app.is_foreign(&node, peer, "foreign-session-request", "wanted a session").await?
-    {
-        return Err(Refused::new(ErrorCode::Unauthorized, "this address is not the node's, by lease or ARP"));
-    }
     let peer_name = peer_text(peer);
+    // Before the token is looked at: one that was stolen must not be used up by the thief.
+    let chip = match app.store.node_by_mac(&mac).await? {
+        Some(node) if app.is_foreign(&node, peer, "foreign-session-request", "wanted a session").await? => {
+            let message = "this address is not the node's, by lease or ARP";
+            return Err(Refused::new(ErrorCode::Unauthorized, message));
+        }
+        Some(node) => tpm::of(&app, &node, &request, &peer_name).await?,
+        None => None,
+    };
     let claim = Claim {
         mac: &mac,
         token: keys::hash(request.token.expose()),
@@ -101,14 +105,20 @@ pub async fn open(
         peer: &peer_name,
     };
     match app.store.begin(&claim, &app.keys.now()).await? {
-        Begin::Session(session) => Ok(Json(SessionAnswer {
-            session: nii::secret::Secret::new(
-                attempts::session(&app.keys.now(), session.attempt, claim.key).as_str(),
-            ),
-            node: session.node.name,
-            arming: session.arming,
-            attempt: session.attempt,
-        })),
+        Begin::Session(session) => {
+            let key = attempts::session(&app.keys.now(), session.attempt, claim.key);
+            let key = match chip {
+                Some(chip) => {
+                    let wrapped = chip.wrap(&key)?;
+                    // Not before the token was right: only then this is the node, as far as that can be known.
+                    app.store.accept_tpm(&session.node, chip.name, &peer_name).await?;
+                    SessionKey::Wrapped(wrapped)
+                }
+                None => SessionKey::Plain(Secret::new(key.as_str())),
+            };
+            let Session { node, arming, attempt, .. } = *session;
+            Ok(Json(SessionAnswer { session: key, node: node.name, arming, attempt }))
+        }
         Begin::Replay => {
             crate::log::line(format_args!(
                 "{mac}: a used token came again with another key, from {peer_name}: refused"

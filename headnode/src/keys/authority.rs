@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 use nii::digest::Digest;
+use nii::trust::Trust;
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose, SanType};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
@@ -46,6 +47,21 @@ pub fn tls(dir: &DataDir, addresses: &[Ipv4Addr]) -> Result<Arc<rustls::ServerCo
             .with_single_cert(vec![certificate.der().clone()], key)?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(Arc::new(config))
+}
+
+/// A client that believes what a node does.
+///
+/// # Errors
+/// When there is no certificate in `trust`.
+pub fn client(trust: &Trust) -> Result<Arc<rustls::ClientConfig>> {
+    let mut roots = rustls::RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(trust.ca_pem.as_bytes()) {
+        roots.add(certificate.context("reading trust.json's ca_pem")?)?;
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config =
+        rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
+    Ok(Arc::new(config.with_root_certificates(roots).with_no_client_auth()))
 }
 
 /// The same each time, but for its times: the issuer's name in a server certificate must be the authority's, and so an

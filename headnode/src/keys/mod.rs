@@ -14,7 +14,7 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
-use base64ct::{Base64, Encoding as _};
+use base64ct::{Base64, Base64UrlUnpadded, Encoding as _};
 use ed25519_dalek::SigningKey;
 use nii::digest::Digest;
 use nii::envelope::{Bytes, Certificate, CertificatePayload, Envelope, PublicKey, Purpose};
@@ -193,6 +193,15 @@ fn read_seed(path: &Path) -> Result<Zeroizing<[u8; 32]>> {
 /// Bytes of JSON that go to a node, signed.
 pub fn seal_json(keys: &Keys, purpose: Purpose, payload: &impl serde::Serialize) -> Result<Envelope> {
     Ok(keys.seal(purpose, serde_json::to_vec(payload)?))
+}
+
+/// A new secret of 256 bits that somebody carries around: its text says whose it is.
+///
+/// # Errors
+/// When the system has no random numbers.
+pub fn new_secret() -> Result<Zeroizing<String>> {
+    let bytes = random()?;
+    Ok(Zeroizing::new(format!("camphor-{}", *Zeroizing::new(Base64UrlUnpadded::encode_string(&*bytes)))))
 }
 
 /// The part of a secret that the store keeps.

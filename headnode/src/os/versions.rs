@@ -12,24 +12,12 @@ use rustix::io::Errno;
 use tempfile::TempDir;
 use uuid::Uuid;
 
+use super::content::{folder_name, parse_folder};
 use crate::data_dir::DataDir;
-use crate::names::is_name;
 use crate::netboot::GRACE;
 
-/// No name has it, and no URL needs it escaped.
-const SEPARATOR: char = '~';
 /// A tree that is being copied.
 const INCOMING: &str = ".incoming";
-
-/// The folder of a version.
-pub fn folder_name(name: &str, version: &str) -> String {
-    format!("{name}{SEPARATOR}{version}")
-}
-
-/// Name and version, if `folder` is [`folder_name`]'s.
-pub fn parse(folder: &str) -> Option<(&str, &str)> {
-    folder.split_once(SEPARATOR).filter(|(name, version)| is_name(name) && is_name(version))
-}
 
 /// All of them, while nobody else changes them.
 #[derive(Debug)]
@@ -118,7 +106,7 @@ impl Versions {
     /// When the data folder cannot be read or written.
     pub fn sweep(&self, is_used: impl Fn(&str, &str) -> bool, installing: Option<SystemTime>) -> Result<()> {
         for (folder, path) in self.entries()? {
-            let Some((name, version)) = parse(&folder) else { continue };
+            let Some((name, version)) = parse_folder(&folder) else { continue };
             let since = fs::symlink_metadata(&path).and_then(|metadata| metadata.modified());
             let since = since.with_context(|| format!("looking at {}", path.display()))?;
             // One from the future stays: somebody set the clock.
@@ -137,7 +125,7 @@ impl Versions {
     /// When the data folder cannot be written.
     pub fn remove(&self, name: &str) -> Result<()> {
         for (folder, path) in self.entries()? {
-            if parse(&folder).is_some_and(|(of, _)| of == name) {
+            if parse_folder(&folder).is_some_and(|(of, _)| of == name) {
                 remove(&path)?;
             }
         }

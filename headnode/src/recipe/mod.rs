@@ -10,7 +10,7 @@ use nii::{Finding, ReadError, Strictness};
 
 pub use self::catalog::Catalog;
 use self::references::References;
-use crate::document::{Addressing, Document, Package, Source};
+use crate::document::{Addressing, Document, Package, Source, Tpm};
 use crate::store::Store;
 use crate::store::inventory::{Netboot, Network};
 use crate::store::nodes::Node;
@@ -141,6 +141,9 @@ impl Recipe {
         {
             let refusal = format!("{http}{REFUSAL}");
             arguments.extend(package.boot_arguments(&refusal));
+        }
+        if self.document.tpm != Tpm::Off {
+            arguments.push("camphor.tpm".into());
         }
         arguments.extend(self.document.netboot_args.iter().cloned());
         arguments

@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 
 use anyhow::{Result, bail};
 
-use super::{Machine, Site};
+use super::formats::{Machine, Site};
 use crate::addresses::Mac;
 use crate::document;
 use crate::names::{self, is_name};

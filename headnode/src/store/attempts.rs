@@ -9,7 +9,8 @@ use sqlx::Row as _;
 use sqlx::sqlite::SqliteRow;
 use uuid::Uuid;
 
-use super::nodes::{Node, Notice, notice, transition};
+use super::nodes::{Node, transition};
+use super::notices::{Notice, misuse, refusal};
 use super::rollouts::{check_lock, lock_of};
 use super::{Store, Write, parsed, parsed_option};
 use crate::addresses::Mac;
@@ -342,7 +343,7 @@ impl Store {
             Some(_) => {
                 let detail = format!("attempt {}: its token came again with another key", attempt.id);
                 let replay = Notice { node: &node.name, actor: claim.peer, cause: "replay", detail: &detail };
-                notice(&mut write, replay).await?;
+                misuse(&mut write, replay).await?;
                 write.commit().await?;
                 return Ok(Begin::Replay);
             }
@@ -362,7 +363,7 @@ impl Store {
 
     async fn refuse(&self, claim: &Claim<'_>, node: &str, why: &str) -> Result<Begin> {
         let mut write = self.write().await?;
-        notice(&mut write, Notice { node, actor: claim.peer, cause: "refused-token", detail: why }).await?;
+        refusal(&mut write, Notice { node, actor: claim.peer, cause: "refused-token", detail: why }).await?;
         write.commit().await?;
         Ok(Begin::Refused)
     }

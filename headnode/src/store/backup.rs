@@ -8,7 +8,8 @@ use serde_json::{Map, Value, json};
 use sqlx::{AssertSqlSafe, Row as _};
 
 use super::attempts::may_try;
-use super::nodes::{self, Node, Notice, notice};
+use super::nodes::{self, Node};
+use super::notices::{Notice, notice};
 use super::{Store, Write, refused};
 use crate::addresses::Mac;
 use crate::clock;

@@ -1,7 +1,9 @@
 //! The store: one SQLite file, in WAL mode, so that the commands and a running `serve` can use it at once.
 //!
 //! * [`networks`]; [`inventory`]: what else admins define beside nodes: images, netboots, groups.
-//! * [`nodes`]: nodes, their states, and the audit log.
+//! * [`nodes`]: nodes and their states.
+//! * [`notices`]: the rest of the audit log.
+//! * [`api_keys`]: who may command us from elsewhere.
 //! * [`attempts`]: armings, attempts, sessions.
 //! * [`backup`]: all of it as plain rows.
 //! * [`events`]: what nodes reported.
@@ -11,9 +13,11 @@
 //! * [`oses`]: distributions that package installs come from.
 //! * [`package`]: scripts by name, and what nodes have in escrow.
 //! * [`plugins`]: what came of calling them.
+//! * [`tpms`]: whose chip is whose.
 //!
 //! Whatever reads before it writes runs in a transaction from [`Store::write`].
 
+pub mod api_keys;
 pub mod attempts;
 pub mod backup;
 pub mod enrol;
@@ -22,10 +26,12 @@ pub mod hosts;
 pub mod inventory;
 mod networks;
 pub mod nodes;
+pub mod notices;
 pub mod oses;
 pub mod package;
 pub mod plugins;
 pub mod rollouts;
+pub mod tpms;
 
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -51,6 +57,8 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (12, "rollouts", include_str!("../../migrations/0012_rollouts.sql")),
     (13, "os", include_str!("../../migrations/0013_os.sql")),
     (20, "relays", include_str!("../../migrations/0020_relays.sql")),
+    (21, "api keys", include_str!("../../migrations/0021_api_keys.sql")),
+    (22, "tpms", include_str!("../../migrations/0022_tpms.sql")),
 ];
 
 /// The store.

@@ -1,4 +1,4 @@
-//! Nodes, their states, and the audit log.
+//! Nodes and their states.
 
 use std::collections::HashMap;
 use std::net::Ipv4Addr;
@@ -10,6 +10,8 @@ use sqlx::sqlite::SqliteRow;
 use uuid::Uuid;
 
 use super::attempts::end_arming;
+use super::notices::{Notice, notice};
+use super::tpms::forget;
 use super::{Store, Write, parsed, parsed_option, refused};
 use crate::addresses::Mac;
 use crate::clock;
@@ -57,19 +59,6 @@ pub struct Stranger {
     pub last_seen: i64,
 }
 
-/// A line of the audit log that is no change of state.
-#[derive(Clone, Copy, Debug)]
-pub struct Notice<'a> {
-    /// The node's name, or what was claimed to be one.
-    pub node: &'a str,
-    /// Who did it.
-    pub actor: &'a str,
-    /// What it was, for programs: `replay`, `wrong-token`.
-    pub cause: &'a str,
-    /// The same for people.
-    pub detail: &'a str,
-}
-
 /// A node's state becomes what follows on `cause`, and the audit log says so. `None` if it cannot come now: nothing
 /// is changed. The only way in which a state changes.
 ///
@@ -107,24 +96,6 @@ pub async fn transition(
     .execute(&mut **write)
     .await?;
     Ok(Some(to))
-}
-
-/// Writes a security notice to the audit log.
-///
-/// # Errors
-/// When the database cannot be written.
-pub async fn notice(write: &mut Write, notice: Notice<'_>) -> Result<()> {
-    sqlx::query(
-        "INSERT INTO audit (at, kind, node, actor, cause, detail) VALUES (?, 'security', ?, ?, ?, ?)",
-    )
-    .bind(clock::now_ms())
-    .bind(notice.node)
-    .bind(notice.actor)
-    .bind(notice.cause)
-    .bind(notice.detail)
-    .execute(&mut **write)
-    .await?;
-    Ok(())
 }
 
 /// Adds or changes a node (but not its state) within a larger change; its id.
@@ -188,6 +159,7 @@ pub async fn change_machine(
         })?;
     ensure!(changed.rows_affected() == 1, "{}", meanwhile(&node.name));
     end_arming(write, node.id).await?;
+    forget(write, node.id).await?;
     let detail = format!("{mac} takes the place of {}", node.mac);
     transition(write, node.id, Cause::BootLocal, actor, &detail).await?;
     forget_stranger(write, mac).await?;
@@ -313,16 +285,6 @@ impl Store {
         let removed = sqlx::query("DELETE FROM nodes WHERE name = ?").bind(name).execute(&self.pool).await?;
         ensure!(removed.rows_affected() == 1, "there is no node `{name}`: see `headnode node list`");
         Ok(())
-    }
-
-    /// Writes a security notice to the audit log.
-    ///
-    /// # Errors
-    /// When the database cannot be written.
-    pub async fn notice(&self, node: &str, actor: &str, cause: &str, detail: &str) -> Result<()> {
-        let mut write = self.write().await?;
-        notice(&mut write, Notice { node, actor, cause, detail }).await?;
-        Ok(write.commit().await?)
     }
 
     /// A node asked for a boot script.

@@ -6,7 +6,8 @@ use sqlx::Row as _;
 use sqlx::sqlite::SqliteRow;
 
 use super::attempts::Session;
-use super::nodes::{Node, Notice, notice};
+use super::nodes::Node;
+use super::notices::{Notice, notice};
 use super::{Store, Write, parsed};
 use crate::clock;
 

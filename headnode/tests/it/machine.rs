@@ -9,7 +9,8 @@ use nii::Nii;
 use nii::envelope::{Envelope, NiiPayload, PublicKey, Purpose};
 use nii::event::{Body, Event, EventAnswer, EventBatch};
 use nii::secret::Secret;
-use nii::session::{ErrorAnswer, ErrorCode, Escrow, SessionAnswer, SessionRequest};
+use nii::session::{ErrorAnswer, ErrorCode, Escrow, SessionAnswer, SessionKey, SessionRequest};
+use nii::tpm::Tpm;
 use nii::v1::SshHostKey;
 use reqwest::blocking::{Client, RequestBuilder, Response};
 use serde::de::DeserializeOwned;
@@ -25,6 +26,8 @@ pub struct Machine {
     pub key: SigningKey,
     pub boot_id: Uuid,
     pub session: Option<SessionAnswer>,
+    /// What it shows of its TPM.
+    pub tpm: Option<Tpm>,
     /// Whether it asks again while the head node is not there.
     pub patient: bool,
 }
@@ -49,6 +52,7 @@ impl Machine {
             key,
             boot_id: Uuid::new_v4(),
             session: None,
+            tpm: None,
             patient: false,
         }
     }
@@ -90,6 +94,7 @@ impl Machine {
             protocol: nii::session::PROTOCOL,
             nii_version: nii::v1::VERSION,
             release: "test".into(),
+            tpm: self.tpm.clone(),
             token,
         }
     }
@@ -133,7 +138,7 @@ impl Machine {
 
     fn with_session(&self, request: RequestBuilder) -> RequestBuilder {
         match &self.session {
-            Some(answer) => request.bearer_auth(answer.session.expose()),
+            Some(answer) => request.bearer_auth(bearer(answer).expose()),
             None => request,
         }
     }
@@ -177,6 +182,14 @@ impl Machine {
     /// The report of success.
     pub fn installed(&self) -> Body {
         Body::Installed { arming: self.session.as_ref().unwrap().arming, peak_kib: 1, image_bytes: 2 }
+    }
+}
+
+/// The key of a session that is for no TPM.
+pub fn bearer(answer: &SessionAnswer) -> &Secret {
+    match &answer.session {
+        SessionKey::Plain(key) => key,
+        SessionKey::Wrapped(_) => panic!("nobody has unwrapped it"),
     }
 }
 

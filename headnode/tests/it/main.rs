@@ -7,6 +7,7 @@
 )]
 
 mod addhost;
+mod admin;
 mod backup;
 mod boot;
 mod change;
@@ -23,13 +24,17 @@ mod help;
 mod import_site;
 mod kills;
 mod lab;
+mod limits;
 mod logs;
 mod machine;
 mod network;
 mod os;
 mod package;
+mod page;
 mod plugins;
 mod session;
+mod socket;
 mod states;
+mod tpm;
 mod trust;
 mod unprivileged;

@@ -2,11 +2,11 @@
 
 use nii::envelope::{NiiPayload, Purpose};
 use nii::secret::Secret;
-use nii::session::{ErrorCode, TimePayload};
+use nii::session::{ErrorCode, SessionKey, TimePayload};
 use nii::{Strictness, read};
 
 use crate::head::{HASH, Head, MAC, Machine, answer_of, plain, token_url};
-use crate::machine::trusting;
+use crate::machine::{bearer, trusting};
 
 fn armed() -> Head {
     let mut head = Head::new();
@@ -44,7 +44,7 @@ fn nothing_secret_is_shown_or_logged() {
     let token = machine.fetch_token(&head);
     machine.session = Some(machine.ask(&machine.request(&token)).unwrap());
     machine.nii("n").unwrap();
-    let session = machine.session.as_ref().unwrap().session.expose().to_owned();
+    let session = bearer(machine.session.as_ref().unwrap()).expose().to_owned();
     let mut shown = head.log();
     for args in [
         &["nii", "n1"][..],
@@ -172,7 +172,7 @@ fn wrong_requests_get_nothing() {
     assert_eq!(machine.nii("n").unwrap_err(), ErrorCode::Unauthorized, "no session");
     let mut guess = Machine::new(&head);
     let mut answer = machine.ask(&right).unwrap();
-    answer.session = Secret::new("0".repeat(32));
+    answer.session = SessionKey::Plain(Secret::new("0".repeat(32)));
     guess.session = Some(answer);
     assert_eq!(guess.nii("n").unwrap_err(), ErrorCode::Unauthorized);
     assert_eq!(guess.send(Vec::new()), Err(ErrorCode::Unauthorized));
