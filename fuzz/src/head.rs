@@ -6,8 +6,11 @@ use std::collections::BTreeSet;
 use crate::addhost::file::{self, Machine};
 use crate::addresses::Mac;
 use crate::dhcp::packet::{self, Packet, SERVER_PORT};
+use crate::document::{self, Source};
 use crate::names::is_name;
+use crate::os::{repomd, treeinfo};
 use crate::ranges::{self, Selection, Term};
+use crate::site_import::formats::{self, Format};
 
 /// Bytes from a packet socket, and the same as the payload of a packet.
 pub fn dhcp_packet(bytes: &[u8]) {
@@ -95,6 +98,56 @@ fn line(machine: &Machine) -> String {
     )
 }
 
+/// The document of a group, as an admin or a program of the site writes it. No secret of it is shown.
+pub fn group_document(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let source = Source { name: "x", text };
+    if let Err(refusal) = source.read() {
+        assert!(refusal.to_string().starts_with("x:"), "{refusal}");
+        return;
+    }
+    let hidden = document::hide_secrets(text).unwrap_or_default();
+    let shown = Source { name: "x", text: &hidden }.read();
+    let Ok(shown) = shown else { panic!("{hidden:?} is no document any more") };
+    let keys = shown.root.password_hash.iter().chain(shown.luks_keys.values());
+    assert!(keys.map(nii::secret::Secret::expose).all(|secret| secret == document::HIDDEN), "{hidden:?}");
+}
+
+/// What a mirror's tree says of itself: no path leads out.
+pub fn treeinfo(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    for folder in ["", "BaseOS/x86_64/os"] {
+        let Ok(info) = treeinfo::parse(text, folder) else { continue };
+        let paths = info.variants.iter().map(|(_, path)| path).chain(info.checksums.keys());
+        for path in paths.chain([&info.kernel, &info.initrd, &info.stage2]) {
+            let outside = path.starts_with('/') || path.split('/').any(|part| part == "..");
+            assert!(!outside && !path.contains(char::is_control), "{path:?}");
+        }
+        assert!(info.variants.iter().all(|(name, _)| is_name(name)));
+        assert!(!info.title.contains(char::is_control));
+    }
+}
+
+/// What a mirror's repository says of its metadata.
+pub fn repomd(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    for data in repomd::parse(text).into_iter().flatten() {
+        // Whoever opens it holds it against the tree.
+        drop(treeinfo::join("repository", &data.href));
+    }
+}
+
+/// Files of other systems: the first line is the file's name, which tells what it is.
+pub fn site_files(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    let (name, text) = text.split_once('\n').unwrap_or(("x", &text));
+    for format in [Format::Kusu, Format::Warewulf, Format::Xcat] {
+        let file = formats::File { name: name.to_owned(), text: text.to_owned() };
+        let Ok(site) = formats::read(format, &[file]) else { continue };
+        assert!(site.machines.iter().all(|machine| machine.mac.as_deref() != Some("")));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::fs;
@@ -113,5 +166,9 @@ mod tests {
         replay("dhcp_packet", dhcp_packet);
         replay("node_range", node_range);
         replay("addhost_file", addhost_file);
+        replay("group_document", group_document);
+        replay("treeinfo", treeinfo);
+        replay("repomd", repomd);
+        replay("site_files", site_files);
     }
 }

@@ -2,9 +2,14 @@
 //! the seeds.
 
 use nii::digest::Digest;
+use nii::envelope::{Envelope, PublicKey, Purpose};
+use nii::event::EventBatch;
 use nii::kusu::{Around, parse};
 use nii::manifest::{Manifest, PageReader};
+use nii::session::{Escrow, SessionRequest, TimePayload};
 use nii::{Nii, Strictness, read};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 /// A document of a node.
 pub fn nii(bytes: &[u8]) {
@@ -39,6 +44,30 @@ pub fn manifest(bytes: &[u8]) {
     }
 }
 
+/// Bodies of calls, to the head node and from it: what is read is written the same, and no stranger's signature holds.
+pub fn calls(bytes: &[u8]) {
+    round::<EventBatch>(bytes);
+    round::<Escrow>(bytes);
+    round::<TimePayload>(bytes);
+    if let Some(request) = round::<SessionRequest>(bytes) {
+        let _ = request.proof_is_right();
+    }
+    if let Some(envelope) = round::<Envelope>(bytes) {
+        let nobody = [PublicKey([7; 32])];
+        for purpose in [Purpose::Nii, Purpose::Time] {
+            assert!(envelope.open(purpose, &nobody, 0).is_err());
+        }
+    }
+}
+
+fn round<T: Serialize + DeserializeOwned + PartialEq>(bytes: &[u8]) -> Option<T> {
+    let read: T = serde_json::from_slice(bytes).ok()?;
+    let written = serde_json::to_vec(&read).unwrap_or_default();
+    let again = serde_json::from_slice(&written).ok();
+    assert!(again.as_ref() == Some(&read), "{}", String::from_utf8_lossy(&written));
+    Some(read)
+}
+
 /// The answer of an old head node.
 pub fn kusu(bytes: &[u8]) {
     let Ok(info) = parse(bytes) else { return };
@@ -52,13 +81,14 @@ pub fn kusu(bytes: &[u8]) {
 mod tests {
     use super::*;
 
-    /// The seeds of the first and the last are the fixtures of other tests.
+    /// Those of NIIs, new and old, are the fixtures of other tests.
     #[test]
     fn seeds_are_read_or_refused() {
         for (folder, check) in [
             ("nii/fixtures/v1", nii as fn(&[u8])),
             ("fuzz/seeds/manifest", manifest),
             ("nii/fixtures/kusu", kusu),
+            ("fuzz/seeds/calls", calls),
         ] {
             let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(folder);
             let files =
