@@ -52,6 +52,14 @@ impl Mounted {
         Self::at(disk, &labelled(disk, label)?, "ro")
     }
 
+    /// Mounts the file system that begins at this byte of the disk read-only.
+    ///
+    /// # Errors
+    /// As [`Mounted::new`].
+    pub fn at_byte(disk: &Path, start: u64) -> Result<Self> {
+        Self::with(disk, &format!("loop,ro,offset={start}"))
+    }
+
     /// Mounts the partition of this label to write to it.
     ///
     /// # Errors
@@ -64,9 +72,12 @@ impl Mounted {
         let bytes = |key: &str| entry[key].as_u64().map(|sectors| sectors * 512);
         let start = bytes("start").context("sfdisk names no start")?;
         let size = bytes("size").context("sfdisk names no size")?;
+        Self::with(disk, &format!("loop,{mode},offset={start},sizelimit={size}"))
+    }
+
+    fn with(disk: &Path, options: &str) -> Result<Self> {
         let folder = tempfile::Builder::new().prefix("camphor-mnt-").tempdir().context("making a folder")?;
-        let options = format!("loop,{mode},offset={start},sizelimit={size}");
-        output(cmd("mount", ["-o", &options]).arg(disk).arg(folder.path()))?;
+        output(cmd("mount", ["-o", options]).arg(disk).arg(folder.path()))?;
         Ok(Self(folder))
     }
 

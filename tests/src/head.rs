@@ -76,11 +76,23 @@ impl<'a> Head<'a> {
     /// Defines the group `nodes` from its document.
     ///
     /// # Errors
-    /// When the document is refused.
+    /// When the head node refuses.
     pub fn group(&self, document: &str) -> Result<()> {
+        self.document("add", document)
+    }
+
+    /// Gives the group `nodes` another document.
+    ///
+    /// # Errors
+    /// When the head node refuses.
+    pub fn change_group(&self, document: &str) -> Result<()> {
+        self.document("set", document)
+    }
+
+    fn document(&self, how: &str, document: &str) -> Result<()> {
         let file = self.scenario.scratch().join("group.toml");
         fs::write(&file, document).with_context(|| format!("writing {}", file.display()))?;
-        self.cli(["group", "add", "nodes", "--file", &file.to_string_lossy()]).map(drop)
+        self.cli(["group", how, "nodes", "--file", &file.to_string_lossy()]).map(drop)
     }
 
     /// A crypt(5) hash of `password`, as the group document wants it.

@@ -26,5 +26,6 @@ pub mod service;
 pub mod ssh;
 pub mod stock;
 pub mod storage;
+mod tpm;
 pub mod vm;
 pub mod writelog;

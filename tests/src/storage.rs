@@ -34,10 +34,10 @@ impl Case {
         Self(json!({"name": name, "nii": nii, "arming": ARMING, "files": 20}))
     }
 
-    /// The worker is killed at each op in turn.
+    /// The worker is killed at its first op, and at each op `step` further on.
     #[must_use]
-    pub fn cut_at_each_op(mut self) -> Self {
-        self.0["cuts"] = true.into();
+    pub fn cut_at_ops(mut self, step: usize) -> Self {
+        self.0["cuts"] = step.into();
         self
     }
 
@@ -45,6 +45,13 @@ impl Case {
     #[must_use]
     pub fn refused(mut self, words: &str) -> Self {
         self.0["refused"] = words.into();
+        self
+    }
+
+    /// Somebody has the disk with this serial number.
+    #[must_use]
+    pub fn held(mut self, serial: &str) -> Self {
+        self.0["held"] = serial.into();
         self
     }
 
@@ -86,10 +93,10 @@ impl Case {
         self
     }
 
-    /// The passphrase of an encrypted device.
+    /// The key of the encrypted device of this name.
     #[must_use]
-    pub fn with_passphrase(mut self, device: &str, passphrase: &str) -> Self {
-        self.0["nii"]["secrets"]["luks_keys"][device] = passphrase.into();
+    pub fn with_key(mut self, device: &str, key: &str) -> Self {
+        self.0["nii"]["secrets"]["luks_keys"][device] = key.into();
         self
     }
 }

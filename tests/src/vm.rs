@@ -17,6 +17,7 @@ use crate::group::MAC;
 use crate::net::Net;
 use crate::qmp::Qmp;
 use crate::run::Process;
+use crate::tpm;
 
 const OVMF_CODE: &str = "/usr/share/OVMF/OVMF_CODE_4M.fd";
 const OVMF_VARS: &str = "/usr/share/OVMF/OVMF_VARS_4M.fd";
@@ -51,6 +52,8 @@ pub struct Spec {
     pub nvme: Vec<PathBuf>,
     /// The network card's address.
     pub mac: String,
+    /// It starts from a disk, and not from the network.
+    pub disk_first: bool,
     /// Started in the place of what firmware finds.
     pub kernel: Option<Kernel>,
     /// What its real-time clock says at the start, as in `1970-01-01T00:00:00`; else the time of this host.
@@ -59,6 +62,8 @@ pub struct Spec {
     pub capture: Option<PathBuf>,
     /// Every write to the first disk goes to this file too, in the format of the kernel's dm-log-writes.
     pub log: Option<PathBuf>,
+    /// The folder of its TPM's state: a new chip if it is not there. Without one the machine has none.
+    pub tpm: Option<PathBuf>,
 }
 
 /// A kernel that QEMU starts itself.
@@ -79,10 +84,12 @@ impl Default for Spec {
             disks: Vec::new(),
             nvme: Vec::new(),
             mac,
+            disk_first: false,
             kernel: None,
             clock: None,
             capture: None,
             log: None,
+            tpm: None,
         }
     }
 }
@@ -99,6 +106,7 @@ pub struct Vm {
     /// Its QMP connection.
     pub qmp: Qmp,
     process: Process,
+    _chip: Option<Process>,
     logs: PathBuf,
     /// Sockets and the firmware's variables.
     _folder: TempDir,
@@ -131,12 +139,17 @@ impl Vm {
         }
         let rom = if spec.firmware == Firmware::UefiPxe { ",romfile=" } else { "" };
         // A kernel that is given has the first place itself.
-        let place = if spec.kernel.is_some() { "" } else { ",bootindex=0" };
+        let place = if spec.kernel.is_some() || spec.disk_first { "" } else { ",bootindex=0" };
         let card = format!("virtio-net-pci,id=card,netdev=net0,mac={}{place}{rom}", spec.mac);
         command.args(["-device", &card]);
         command.args(["-chardev", &format!("socket,id=serial,path={}", serial.path.display())]);
         command.args(["-serial", "chardev:serial"]);
         command.args(["-qmp", &format!("unix:{}", control.path.display())]);
+        let socket = folder.path().join("tpm");
+        let chip = spec.tpm.as_ref().map(|state| tpm::start(net, state, &socket)).transpose()?;
+        if chip.is_some() {
+            command.args(tpm::arguments(&socket));
+        }
         let stderr =
             File::create(&complaints).with_context(|| format!("creating {}", complaints.display()))?;
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(stderr);
@@ -145,7 +158,7 @@ impl Vm {
         let serial = serial.accept().with_context(said)?;
         let qmp = control.accept().and_then(Qmp::new).with_context(said)?;
         let console = Console::new(serial, &logs.join("console.log"))?;
-        Ok(Self { console, qmp, process, logs: logs.to_owned(), _folder: folder })
+        Ok(Self { console, qmp, process, _chip: chip, logs: logs.to_owned(), _folder: folder })
     }
 
     /// Cuts the power: QEMU is killed. What it had written to its disks stays.

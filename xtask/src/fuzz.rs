@@ -17,6 +17,13 @@ const TARGETS: &[(&str, &str)] = &[
     ("nii", "nii/fixtures/v1"),
     ("manifest", "fuzz/seeds/manifest"),
     ("kusu", "nii/fixtures/kusu"),
+    ("calls", "fuzz/seeds/calls"),
+    ("tar", "fuzz/seeds/tar"),
+    ("treeinfo", "fuzz/seeds/treeinfo"),
+    ("repomd", "fuzz/seeds/repomd"),
+    ("group_document", "fuzz/seeds/group_document"),
+    ("cmdline", "fuzz/seeds/cmdline"),
+    ("site_files", "fuzz/seeds/site_files"),
 ];
 
 /// Every target for so many minutes, stopping at the first finding: it stays in `fuzz/artifacts`. What is learnt stays

@@ -26,6 +26,8 @@ cargo xtask COMMAND
   size           programs and initrds against their budget
   soak [N]       the end-to-end scenarios, N times (10)
   soak cuts [N]  N power cuts of recorded installs (200)
+  soak ops       a kill at each op of every layout, and an install again
+  soak layouts   an install on every layout, and its boot
   soak fuzz [M]  parsers of what anybody may send under a fuzzer, M minutes each (10)
 ";
 
@@ -57,6 +59,8 @@ fn dispatch(args: &[&str]) -> Result<()> {
         ["soak", "fuzz", minutes] => fuzz::run(minutes.parse()?),
         ["soak", "cuts"] => test::cuts(200),
         ["soak", "cuts", count] => test::cuts(count.parse()?),
+        ["soak", "ops"] => test::ops(),
+        ["soak", "layouts"] => test::layouts(),
         ["soak", times] => test::soak(times.parse()?),
         [] | ["help" | "--help" | "-h"] => {
             print!("{USAGE}");

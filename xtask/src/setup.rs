@@ -35,6 +35,7 @@ const TOOLS: &[Tool] = &[
     tool("/usr/share/OVMF/OVMF_CODE_4M.fd", "ovmf", "edk2-ovmf"),
     tool("/usr/lib/ipxe/qemu/efi-virtio.rom", "ipxe-qemu", "ipxe-roms-qemu"),
     tool("/usr/lib/ipxe/undionly.kpxe", "ipxe", "ipxe-bootimgs-x86"),
+    tool("swtpm", "swtpm", "swtpm"),
     tool("ip", "iproute2", "iproute"),
     tool("dnsmasq", "dnsmasq-base", "dnsmasq"),
     tool("ssh", "openssh-client", "openssh-clients"),

@@ -51,13 +51,28 @@ pub fn soak(times: u32) -> Result<()> {
 
 /// So many power cuts of an install, each looked at and installed again.
 pub fn cuts(count: u32) -> Result<()> {
+    storage("cuts", ["storage", "storage_power_cuts"], ("CAMPHOR_CUTS", &count.to_string()))
+}
+
+/// A kill at each op of every layout, also at those that the other runs leave out.
+pub fn ops() -> Result<()> {
+    storage("ops", ["storage", "after_ops"], ("CAMPHOR_EACH_OP", "1"))
+}
+
+/// An install on every layout, also those that the other runs leave out.
+pub fn layouts() -> Result<()> {
+    storage("layouts", ["image", "image_layouts"], ("CAMPHOR_LAYOUTS", "all"))
+}
+
+/// The scenarios of `target` whose names contain `filter`, with more to do than usual.
+fn storage(soak: &str, [target, filter]: [&str; 2], more: (&str, &str)) -> Result<()> {
     let started = Instant::now();
     setup::run()?;
     build::run()?;
     let mut tally = Tally::default();
-    let mut command = cargo_test(&["--package", "tests", "--test", "storage", "--", "storage_power_cuts"]);
-    tally.add(command.env("CAMPHOR_CUTS", count.to_string()))?;
-    tally.close("soak cuts", started)
+    let mut command = cargo_test(&["--package", "tests", "--test", target, "--", VMS, filter]);
+    tally.add(command.env(more.0, more.1))?;
+    tally.close(&format!("soak {soak}"), started)
 }
 
 /// Formatting, clippy without a warning, and what we may depend on. Advisories need a database from the network: they

@@ -1,5 +1,7 @@
 //! What is to be done, as the scenario wrote it: a file of the initrd.
 
+use std::num::NonZeroUsize;
+
 use anyhow::{Context as _, Result};
 use nii::manifest::Manifest;
 use nii::{Nii, Strictness};
@@ -29,12 +31,15 @@ pub struct Entry {
     pub arming: Uuid,
     /// Files that stand for an image.
     pub files: u32,
-    /// Kill the worker at each op in turn, and install again; else install once.
+    /// Kill the worker at its first op, and at each op so many further on, and install again; else install once.
     #[serde(default)]
-    pub cuts: bool,
+    pub cuts: Option<NonZeroUsize>,
     /// It is to be refused, with these words, before anything is done.
     #[serde(default)]
     pub refused: Option<String>,
+    /// Somebody has the disk with this serial number.
+    #[serde(default)]
+    pub held: Option<String>,
     /// What keeps its bytes.
     #[serde(default)]
     pub kept: Vec<Kept>,

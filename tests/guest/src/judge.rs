@@ -2,10 +2,12 @@
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use host::Machine as _;
+use host::linux::disk::block::Device;
 use plan::op::Holder;
 use plan::{Act, Op};
 use rustix::mount::{MountFlags, mount};
@@ -42,10 +44,10 @@ fn prepare() -> Result<()> {
 
 fn all() -> Result<()> {
     for case in &cases::read()?.cases {
-        let judged = match &case.refused {
-            Some(words) => refused(case, words),
-            None if case.cuts => at_each_op(case),
-            None => once(case),
+        let judged = match (&case.refused, case.cuts) {
+            (Some(words), _) => refused(case, words),
+            (None, Some(step)) => at_ops(case, step.get()),
+            (None, None) => once(case),
         };
         judged.with_context(|| format!("case {}", case.name))?;
         let_go()?;
@@ -61,13 +63,16 @@ fn once(case: &Entry) -> Result<()> {
     Ok(())
 }
 
-/// No op begins, and the reason is said.
+/// No op begins but a look at the disks, and the reason is said.
 fn refused(case: &Entry, words: &str) -> Result<()> {
+    let _held = case.held.as_deref().map(hold).transpose()?;
     let mut worker = start(&["install", &case.name, &case.arming.to_string(), &Uuid::nil().to_string()])?;
+    let mut go = worker.stdin.take().context("taking the worker's input")?;
+    go.write_all(b"\n").context("letting the worker go on")?;
     let said: Vec<String> = lines(&mut worker)?.collect();
     let status = worker.wait().context("waiting for the worker")?;
     reap()?;
-    let began = said.iter().any(|line| line.starts_with("op "));
+    let began = said.iter().any(|line| line.starts_with("op ") && !line.contains(" check that nobody uses "));
     ensure!(!status.success() && !began, "it was not refused: {}", said.join(" | "));
     let why = said.iter().find(|line| line.starts_with("failed ") && line.contains(words));
     let why = why.with_context(|| format!("{words:?} is not why: {}", said.join(" | ")))?;
@@ -75,12 +80,18 @@ fn refused(case: &Entry, words: &str) -> Result<()> {
     Ok(())
 }
 
+/// As a file system would, or an array, that the kernel shows nowhere.
+fn hold(serial: &str) -> Result<Device> {
+    let facts = worker::machine("/")?.facts(&mut Tell)?;
+    Device::exclusive(Path::new(worker::disk(&facts, serial)?))
+}
+
 /// Each with an arming of its own: nothing that an earlier one left can be taken for what this one was to make.
-fn at_each_op(case: &Entry) -> Result<()> {
+fn at_ops(case: &Entry, step: usize) -> Result<()> {
     let all = attempt(case, case.arming, 1, None)?;
     let_go()?;
     println!("storage: {} whole, {} ops{}", case.name, all.len(), check(case, case.arming)?);
-    for (k, op) in all.iter().enumerate() {
+    for (k, op) in all.iter().enumerate().step_by(step) {
         let arming = Uuid::new_v5(&case.arming, &k.to_be_bytes());
         let at = || format!("killed at op {k} ({op})");
         let begun = attempt(case, arming, 1, Some(k)).with_context(at)?;

@@ -8,8 +8,8 @@ mod dracut;
 mod faults;
 mod inside;
 mod install;
+mod layouts;
 mod refused;
-mod stacked;
 
 use std::time::Duration;
 

@@ -12,11 +12,11 @@ use anyhow::{Context as _, Result, bail, ensure};
 use tests::disk::{Mounted, partitions};
 use tests::run::{cmd, output};
 use tests::scenario::{self, Scenario};
-use tests::storage;
+use tests::storage::{self, Case};
 use tests::vm::{Spec, empty_disk};
 use tests::writelog::{Log, Random};
 
-use crate::layouts;
+use crate::{layouts, stacked};
 
 /// How many cuts without being told.
 const CUTS: usize = 30;
@@ -26,8 +26,6 @@ const AT_ONCE: usize = 8;
 const FILES: u32 = 300;
 /// One cut of so many falls so late that the install is done, or nearly.
 const LATE: usize = 5;
-/// `PartitionType::Root` of the NII.
-const ROOT: &str = "4F68BCE3-E8CD-4DB1-96E7-FBCAF984B709";
 /// The recording, or the installs of one machine.
 const MACHINE: Duration = Duration::from_secs(600);
 
@@ -42,16 +40,49 @@ enum Outcome {
     Committed,
 }
 
-/// The number of cuts comes from `cargo xtask soak cuts N`.
+/// A layout on the disk of [`layouts::old_system`].
+struct Layout {
+    /// On the disk with this number. The second one is for the installs after the cuts: several disks with one history are in
+    /// one machine then, and two groups there cannot have one name.
+    cases: [fn(u32) -> Case; 2],
+    /// Label of the partition with the root, and its type once the root is to be booted.
+    root: (&'static str, &'static str),
+    /// Where in it the root's file system begins.
+    begins: u64,
+}
+
+const FLAT: Layout = Layout {
+    cases: [layouts::kept_partition; 2],
+    root: ("root", "4F68BCE3-E8CD-4DB1-96E7-FBCAF984B709"),
+    begins: 0,
+};
+
+/// Behind the metadata of the group and its first volume.
+const VOLUMES: Layout = Layout {
+    cases: [|n| stacked::kept_beside_volumes("node", n), |n| stacked::kept_beside_volumes("again", n)],
+    root: ("system", "E6D6D379-F507-44C2-A23C-238F2A3DF928"),
+    begins: 17 << 20,
+};
+
 #[test]
 fn storage_power_cuts() -> Result<()> {
+    power_cuts("storage_power_cuts", &FLAT, CUTS)
+}
+
+#[test]
+fn storage_power_cuts_volumes() -> Result<()> {
+    power_cuts("storage_power_cuts_volumes", &VOLUMES, CUTS / 2)
+}
+
+/// Another number of cuts comes from `cargo xtask soak cuts N`.
+fn power_cuts(name: &str, layout: &Layout, cuts: usize) -> Result<()> {
     let cuts = match std::env::var("CAMPHOR_CUTS") {
         Ok(text) => text.parse().context("reading CAMPHOR_CUTS")?,
-        Err(_) => CUTS,
+        Err(_) => cuts,
     };
-    scenario::run("storage_power_cuts", |scenario| {
+    scenario::run(name, |scenario| {
         let (start, kept) = layouts::old_system(scenario.scratch())?;
-        let log = record(scenario, &start, &kept)?;
+        let log = layout.record(scenario, &start, &kept)?;
         let (_, requests) = log.counts();
         let started = Instant::now();
         let mut random = Random(5);
@@ -64,18 +95,20 @@ fn storage_power_cuts() -> Result<()> {
                 let disk = scenario.scratch().join(format!("cut{}", number % AT_ONCE));
                 fs::copy(&start, &disk).context("copying a disk")?;
                 log.replay(&disk, cut, &mut random)?;
-                let outcome = look(&disk, &kept)
+                let outcome = layout
+                    .look(&disk, &kept)
                     .with_context(|| format!("cut {number}: {cut} requests, in op {}", log.op(op)))?;
                 *seen.entry((op, outcome)).or_default() += 1;
                 disks.push(disk);
             }
-            install_again(scenario, disks, &kept)?;
+            layout.install_again(scenario, disks, &kept)?;
         }
         let mut text = format!("{cuts} cuts of {requests} requests, {} s\n", started.elapsed().as_secs());
         for ((op, outcome), count) in &seen {
-            text.push_str(&format!("  op {op}: {count} {outcome:?}, each whole after another install\n"));
+            let op = log.op(*op);
+            text.push_str(&format!("  {count} {outcome:?}, each whole after another install, in op {op}\n"));
         }
-        let _ = write!(std::io::stderr(), "storage_power_cuts: {text}");
+        let _ = write!(std::io::stderr(), "{name}: {text}");
         ensure!(seen.keys().any(|(_, outcome)| *outcome == Outcome::Committed), "no cut was so late: {text}");
         Ok(())
     })
@@ -87,53 +120,55 @@ fn place(log: &Log, number: usize, random: &mut Random) -> (usize, usize) {
     if number % LATE == LATE - 1 { log.late(random) } else { log.within(number % ops, random) }
 }
 
-/// Installs once over a copy of the disk.
-fn record(scenario: &Scenario, start: &Path, kept: &str) -> Result<Log> {
-    let disk = scenario.scratch().join("recorded");
-    fs::copy(start, &disk).context("copying a disk")?;
-    let log = empty_disk(scenario.scratch().join("log"), 0)?;
-    let case = layouts::kept_partition(0).with_files(FILES).marked_on("camphor0");
-    let spec = Spec { disks: vec![disk], log: Some(log.clone()), ..Spec::default() };
-    let mut vm = storage::start(&scenario.net, scenario.scratch(), &scenario.logs, &[case], spec)?;
-    let said = storage::finish(&mut vm, 1, MACHINE)?;
-    ensure!(said[0].contains(kept), "{}, and it was {kept} before", said[0]);
-    vm.cut_power()?;
-    Log::open(&log)
-}
-
-/// Many at once, each by itself.
-fn install_again(scenario: &Scenario, disks: Vec<PathBuf>, kept: &str) -> Result<()> {
-    let cases: Vec<_> = (0..).zip(&disks).map(|(n, _)| layouts::kept_partition(n).with_files(20)).collect();
-    let spec = Spec { disks, ..Spec::default() };
-    let mut vm = storage::start(&scenario.net, scenario.scratch(), &scenario.logs, &cases, spec)?;
-    for line in storage::finish(&mut vm, cases.len(), MACHINE)? {
-        ensure!(line.contains(kept), "{line}, and it was {kept} before");
+impl Layout {
+    /// Installs once over a copy of the disk.
+    fn record(&self, scenario: &Scenario, start: &Path, kept: &str) -> Result<Log> {
+        let disk = scenario.scratch().join("recorded");
+        fs::copy(start, &disk).context("copying a disk")?;
+        let log = empty_disk(scenario.scratch().join("log"), 0)?;
+        let case = self.cases[0](0).with_files(FILES).marked_on("camphor0");
+        let spec = Spec { disks: vec![disk], log: Some(log.clone()), ..Spec::default() };
+        let mut vm = storage::start(&scenario.net, scenario.scratch(), &scenario.logs, &[case], spec)?;
+        let said = storage::finish(&mut vm, 1, MACHINE)?;
+        ensure!(said[0].contains(kept), "{}, and it was {kept} before", said[0]);
+        vm.cut_power()?;
+        Log::open(&log)
     }
-    Ok(())
-}
 
-/// One of the two tables can be read, what is kept is there, and a root that is to be booted is whole.
-fn look(disk: &Path, kept: &str) -> Result<Outcome> {
-    let (start, length) = layouts::KEPT;
-    let mut bytes = vec![0; length as usize];
-    fs::File::open(disk)?.read_exact_at(&mut bytes, start).context("reading what is kept")?;
-    ensure!(blake3::hash(&bytes).to_string() == kept, "what was to be kept has changed");
-    let table = partitions(disk)?;
-    ensure!(table.iter().any(|entry| entry["name"] == "home"), "`home` is not in the table: {table:?}");
-    let Some(root) = table.iter().find(|entry| entry["name"] == "root") else {
-        ensure!(table.iter().any(|entry| entry["name"] == "old"), "another table: {table:?}");
-        return Ok(Outcome::Old);
-    };
-    if root["type"] != ROOT {
-        return Ok(Outcome::Begun);
-    }
-    let start = root["start"].as_u64().context("the root has no start")? * 512;
-    output(&mut cmd("fsck.ext4", ["-n", "-f", &format!("{}?offset={start}", disk.display())]))?;
-    let root = Mounted::labelled(disk, "root")?;
-    for (path, text) in storage::files(FILES) {
-        if root.read(&path)? != text {
-            bail!("{path} is another one");
+    /// Many at once, each by itself.
+    fn install_again(&self, scenario: &Scenario, disks: Vec<PathBuf>, kept: &str) -> Result<()> {
+        let cases: Vec<_> = (0..).zip(&disks).map(|(n, _)| self.cases[1](n).with_files(20)).collect();
+        let spec = Spec { disks, ..Spec::default() };
+        let mut vm = storage::start(&scenario.net, scenario.scratch(), &scenario.logs, &cases, spec)?;
+        for line in storage::finish(&mut vm, cases.len(), MACHINE)? {
+            ensure!(line.contains(kept), "{line}, and it was {kept} before");
         }
+        Ok(())
     }
-    Ok(Outcome::Committed)
+
+    /// One of the two tables can be read, what is kept is there, and a root that is to be booted is whole.
+    fn look(&self, disk: &Path, kept: &str) -> Result<Outcome> {
+        let (start, length) = layouts::KEPT;
+        let mut bytes = vec![0; length as usize];
+        fs::File::open(disk)?.read_exact_at(&mut bytes, start).context("reading what is kept")?;
+        ensure!(blake3::hash(&bytes).to_string() == kept, "what was to be kept has changed");
+        let table = partitions(disk)?;
+        ensure!(table.iter().any(|entry| entry["name"] == "home"), "`home` is not in the table: {table:?}");
+        let Some(root) = table.iter().find(|entry| entry["name"] == self.root.0) else {
+            ensure!(table.iter().any(|entry| entry["name"] == "old"), "another table: {table:?}");
+            return Ok(Outcome::Old);
+        };
+        if root["type"] != self.root.1 {
+            return Ok(Outcome::Begun);
+        }
+        let start = root["start"].as_u64().context("the root has no start")? * 512 + self.begins;
+        output(&mut cmd("fsck.ext4", ["-n", "-f", &format!("{}?offset={start}", disk.display())]))?;
+        let root = Mounted::at_byte(disk, start)?;
+        for (path, text) in storage::files(FILES) {
+            if root.read(&path)? != text {
+                bail!("{path} is another one");
+            }
+        }
+        Ok(Outcome::Committed)
+    }
 }

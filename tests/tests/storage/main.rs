@@ -1,6 +1,7 @@
 //! Layouts on real disks in a machine of its own: installed, ended at each op and installed again, cut from power.
 //!
-//! To add a layout: a function in `layouts`, and its name in a scenario here; it is killed at each of its ops.
+//! To add a layout: a function in `layouts`, and its name in a scenario here. It is killed at each of its ops, or at some of
+//! them in the usual run if there are many.
 
 mod cuts;
 mod kept;
@@ -8,6 +9,7 @@ mod layouts;
 mod stacked;
 mod wipe;
 
+use std::env;
 use std::io::Write as _;
 use std::time::{Duration, Instant};
 
@@ -20,28 +22,44 @@ use tests::vm::{Spec, empty_disk};
 const CASES: Duration = Duration::from_secs(1200);
 
 #[test]
-fn storage_flat_again_after_each_op() -> Result<()> {
+fn storage_flat_again_after_ops() -> Result<()> {
     let cases = vec![
         layouts::ext4_swap(),
         layouts::esp_boot_xfs(),
         layouts::several_disks(),
         layouts::kept_partition(3),
     ];
-    again_after_each_op("storage_flat_again_after_each_op", cases)
+    again_after_ops("storage_flat_again_after_ops", cases, 1)
 }
 
 #[test]
-fn storage_mirrors_lvm_again_after_each_op() -> Result<()> {
-    again_after_each_op("storage_mirrors_lvm_again_after_each_op", vec![stacked::mirrors_lvm_thin()])
+fn storage_mirrors_lvm_again_after_ops() -> Result<()> {
+    again_after_ops("storage_mirrors_lvm_again_after_ops", vec![stacked::mirrors_lvm_thin()], 2)
 }
 
 #[test]
-fn storage_raid5_again_after_each_op() -> Result<()> {
-    again_after_each_op("storage_raid5_again_after_each_op", vec![stacked::raid5_and_a_wide_group()])
+fn storage_raid5_again_after_ops() -> Result<()> {
+    again_after_ops("storage_raid5_again_after_ops", vec![stacked::raid5_and_a_wide_group()], 1)
 }
 
-/// Runs the cases, and holds the machine to one line for each op of each.
-fn again_after_each_op(name: &str, cases: Vec<Case>) -> Result<()> {
+#[test]
+fn storage_btrfs_luks_again_after_ops() -> Result<()> {
+    again_after_ops("storage_btrfs_luks_again_after_ops", vec![stacked::btrfs_luks()], 3)
+}
+
+#[test]
+fn storage_raid_levels_again_after_ops() -> Result<()> {
+    again_after_ops("storage_raid_levels_again_after_ops", vec![stacked::levels()], 2)
+}
+
+/// `step`, or 1 where `cargo xtask soak ops` asks for each of them.
+fn step(step: usize) -> usize {
+    if env::var_os("CAMPHOR_EACH_OP").is_some() { 1 } else { step }
+}
+
+/// Runs the cases, and holds the machine to one line for each op of each that is `usual` steps from the one before.
+fn again_after_ops(name: &str, cases: Vec<Case>, usual: usize) -> Result<()> {
+    let step = step(usual);
     scenario::run(name, |scenario| {
         let disks = [420, 420, 200]
             .iter()
@@ -50,12 +68,12 @@ fn again_after_each_op(name: &str, cases: Vec<Case>) -> Result<()> {
         let mut disks = disks.collect::<Result<Vec<_>>>()?;
         let (disk, kept) = layouts::old_system(scenario.scratch())?;
         disks.push(disk);
-        let cases: Vec<Case> = cases.into_iter().map(Case::cut_at_each_op).collect();
+        let cases: Vec<Case> = cases.into_iter().map(|case| case.cut_at_ops(step)).collect();
         let spec = Spec { disks, ..Spec::default() };
         let mut vm = storage::start(&scenario.net, scenario.scratch(), &scenario.logs, &cases, spec)?;
         let started = Instant::now();
         let said = storage::finish(&mut vm, cases.len(), CASES)?;
-        each_op_was_one(&said)?;
+        ops_were(&said, step)?;
         let kept_lines = said.iter().filter(|line| line.contains(", kept "));
         for line in kept_lines.clone() {
             ensure!(line.contains(&format!(", kept {kept}")), "{line}, and it was {kept} before");
@@ -69,13 +87,13 @@ fn again_after_each_op(name: &str, cases: Vec<Case>) -> Result<()> {
     })
 }
 
-/// `NAME whole, N ops` is followed by `NAME again after op K` for each K below N.
-fn each_op_was_one(said: &[String]) -> Result<()> {
+/// `NAME whole, N ops` is followed by `NAME again after op K` for each K below N that `step` divides.
+fn ops_were(said: &[String], step: usize) -> Result<()> {
     let mut lines = said.iter();
     while let Some(line) = lines.next() {
         let (name, rest) = line.split_once(" whole, ").with_context(|| format!("unexpected: {line}"))?;
         let count: usize = rest.split(' ').next().unwrap_or_default().parse().context("reading a count")?;
-        for k in 0..count {
+        for k in (0..count).step_by(step) {
             let line = lines.next().map(String::as_str).unwrap_or_default();
             let wanted = format!("{name} again after op {k}");
             ensure!(line.starts_with(&wanted), "{line:?} in the place of {wanted:?}");

@@ -41,11 +41,12 @@ fn storage_wipes() -> Result<()> {
             keep_a_partition(disk)?;
         }
         let untouched = digest(&disks[3])?;
-        let cases = [refused(), wiped()];
+        let cases = [refused(), held(), wiped()];
         let spec = Spec { disks: disks.clone(), nvme: nvme.clone(), ..Spec::default() };
         let mut vm = storage::start(&scenario.net, scenario.scratch(), &scenario.logs, &cases, spec)?;
         let said = storage::finish(&mut vm, 1, MACHINE)?;
         ensure!(said[0].contains("neither NVMe nor ATA; use `zero` or `discard`"), "{said:?}");
+        ensure!(said[1].contains("something has /dev/vdd"), "{said:?}");
         ensure!(digest(&disks[3])? == untouched, "a disk of a refused install has changed");
         for disk in &disks[1..3] {
             is_gone(disk, Some(KEPT)).with_context(|| format!("looking at {}", disk.display()))?;
@@ -65,12 +66,22 @@ fn refused() -> Case {
         .refused("storage.disks[1].wipe")
 }
 
+/// Facts say of the disk that nobody uses it.
+fn held() -> Case {
+    let system = disk("untouched", 3, &json!([{"label": "root", "type": "root"}]));
+    Case::new("a-disk-that-somebody-has", storage(&json!([system]), &json!([])))
+        .held("camphor3")
+        .refused("something has")
+}
+
 fn wiped() -> Case {
     let kept = |name: &str| json!([{"label": format!("new-{name}"), "size_mib": 16}, {"label": name, "preserve": true, "found_by": {"number": 9}}]);
     let disks = json!([
-        disk(
+        // The journal is on this one.
+        wiping(
             "system",
             0,
+            "zero",
             &json!([{"label": "bios", "type": "bios-boot", "size_mib": 1}, {"label": "root", "type": "root"}])
         ),
         wiping("zero", 1, "zero", &kept("zero")),

@@ -1,5 +1,6 @@
 //! What must hold whoever listens, and whatever a node's clock says.
 
+mod chip;
 mod clock;
 mod secrets;
 

@@ -3,7 +3,7 @@
 use std::fs;
 use std::process::Command;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use ed25519_dalek::SigningKey;
 use harness::net::HEAD;
 use harness::run::output;
@@ -11,7 +11,7 @@ use harness::service::Service;
 use nii::envelope::{PublicKey, Purpose};
 use nii::event::{Body, Event, EventBatch};
 use nii::secret::Secret;
-use nii::session::{SessionAnswer, SessionRequest};
+use nii::session::{SessionAnswer, SessionKey, SessionRequest};
 
 use super::row;
 use super::site::{ARMED, Site, mac};
@@ -125,12 +125,14 @@ impl Reporter {
             protocol: nii::session::PROTOCOL,
             nii_version: nii::v1::VERSION,
             release: "bench".into(),
+            tpm: None,
         };
         let request = serde_json::to_string(&request)?;
         let url = secure("/api/v1/session");
         let answer = ask(site, &["--header", "Content-Type: application/json", "--data", &request, &url])?;
         let answer: SessionAnswer = serde_json::from_str(&answer).context("reading the session")?;
-        Ok(Self { boot_id, session: answer.session })
+        let SessionKey::Plain(session) = answer.session else { bail!("the session's key is for a TPM") };
+        Ok(Self { boot_id, session })
     }
 
     /// Posts an event each; milliseconds.
