@@ -25,14 +25,20 @@ gcc=$gnu-gcc
 if ! command -v apt-get >/dev/null; then log "run: rustup target add $target"; exit 1; fi
 
 # --- packages -----------------------------------------------------------------------------------------------------
+# bookworm-security has a rustc that is new enough, bookworm itself an older one without the crates that std needs: lists of
+# packages that are some months old know only that.
+least=1.96
+new_enough() { [ -n "$1" ] && dpkg --compare-versions "$1" ge "$least"; }
+candidate() { apt-cache policy "$1" 2>/dev/null | sed -n 's/^ *Candidate: //p'; }
 need=()
-for p in rustc-web rust-web-src; do dpkg -s $p >/dev/null 2>&1 || need+=($p); done
+for p in rustc-web rust-web-src; do new_enough "$(dpkg-query -W -f='${Version}' $p 2>/dev/null)" || need+=($p); done
 if [ "$deb" = "$(dpkg --print-architecture)" ]; then command -v musl-gcc >/dev/null || need+=(musl-tools)
 else command -v "$gcc" >/dev/null || need+=("gcc-${gnu/x86_64/x86-64}" "libc6-dev-$deb-cross"); fi
 if [ ${#need[@]} -gt 0 ]; then
     if [ "$(id -u)" != 0 ]; then log "first, as root: apt-get install --no-install-recommends ${need[*]}"; exit 1; fi
     log "installing ${need[*]}"
-    apt-cache show "${need[@]}" >/dev/null 2>&1 || apt-get -q update >&2
+    if ! apt-cache show "${need[@]}" >/dev/null 2>&1 || ! new_enough "$(candidate rustc-web)"; then apt-get -q update >&2; fi
+    new_enough "$(candidate rustc-web)" || { log "no rustc-web >= $least: apt needs Debian 12's security updates"; exit 1; }
     DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=600 install -y -q --no-install-recommends "${need[@]}" >&2
 fi
 rustc=/usr/bin/rustc
