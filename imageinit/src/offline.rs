@@ -1,7 +1,6 @@
 //! The subcommands that install nothing: what would be done, and what is known.
 
 use std::fs;
-use std::io::Write as _;
 use std::os::fd::AsFd as _;
 use std::path::Path;
 use std::time::Instant;
@@ -9,14 +8,14 @@ use std::time::Instant;
 use anyhow::{Context as _, Result, bail};
 use host::linux::source::Sources;
 use host::net::http::Http;
-use host::output::Output;
+use host::output::{Output, json, lines, print, refusal};
 use host::{Watch, runner};
 use image::Image;
 use image::sign::PublicKey;
 use image::source::Patience;
+use nii::Strictness;
 use nii::manifest::Manifest;
 use nii::v1::InstallType;
-use nii::{Finding, Strictness};
 use plan::{Facts, Inputs, install, summary};
 use uuid::Uuid;
 
@@ -43,37 +42,25 @@ pub fn plan(inputs: &PlanInputs, output: Output) -> Result<()> {
         .with_context(|| format!("reading {}", inputs.manifest.display()))?;
     let inputs =
         Inputs { facts: &facts, nii: &nii, manifest: &manifest, arming: Uuid::nil(), attempt: Uuid::nil() };
+    let summary = summary(&facts, &nii.storage, Uuid::nil());
     let plan = match nii.install.kind {
         InstallType::Disked => install::disked(&inputs),
         InstallType::Diskless => install::diskless(&inputs),
         InstallType::Package => bail!("a package install is planned by the program `installer`"),
     };
     match plan {
-        Ok(plan) => {
-            let summary = summary(&facts, &nii.storage, Uuid::nil());
-            print(&match output {
-                Output::Text => format!("{}{summary}\n{}", lines(&warnings), plan::render(&plan)),
-                Output::Json => json(&serde_json::json!({"summary": summary, "plan": plan}))?,
-            })
-        }
-        Err(findings) => bail!("no plan:\n{}", lines(&findings)),
+        Ok(plan) => print(&match output {
+            Output::Text => format!("{}{summary}\n{}", lines(&warnings), plan::render(&plan)),
+            Output::Json => {
+                json(&serde_json::json!({"summary": summary, "findings": warnings, "plan": plan}))?
+            }
+        }),
+        Err(findings) => Err(refusal(output, &summary, &findings)),
     }
-}
-
-fn lines(findings: &[Finding]) -> String {
-    findings.iter().map(|finding| format!("{finding}\n")).collect()
 }
 
 fn read(path: &Path) -> Result<Vec<u8>> {
     fs::read(path).with_context(|| format!("reading {}", path.display()))
-}
-
-fn json(value: &impl serde::Serialize) -> Result<String> {
-    Ok(serde_json::to_string_pretty(value)? + "\n")
-}
-
-fn print(text: &str) -> Result<()> {
-    std::io::stdout().write_all(text.as_bytes()).context("writing to standard output")
 }
 
 /// `facts`.

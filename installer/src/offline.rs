@@ -1,12 +1,11 @@
 //! The subcommands that install nothing: what would be done, and what is known.
 
 use std::fs;
-use std::io::Write as _;
 use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
 use host::Watch;
-use host::output::Output;
+use host::output::{Output, json, lines, print, refusal};
 use host::runner;
 use nii::{Finding, Nii, Strictness};
 use plan::{Facts, kickstart, package, summary};
@@ -37,16 +36,21 @@ pub fn plan(inputs: &PlanInputs, output: Output) -> Result<()> {
     let (nii, facts, warnings) = read(inputs)?;
     let (arming, attempt) = (Uuid::nil(), Uuid::nil());
     let made = package::prepare(&package::Inputs { facts: &facts, nii: &nii, arming, attempt, head: None });
-    let made = made.map_err(|findings| anyhow::anyhow!("no plan:\n{}", lines(&findings)))?;
+    let summary = summary(&facts, &nii.storage, arming);
+    let made = made.map_err(|findings| refusal(output, &summary, &findings))?;
     let after = package::after(&facts, &made);
     let finish = package::finish(&package::Inputs { facts: &after, nii: &nii, arming, attempt, head: None });
-    let finish = finish.map_err(|findings| anyhow::anyhow!("no plan:\n{}", lines(&findings)))?;
-    let summary = summary(&facts, &nii.storage, arming);
+    let finish = finish.map_err(|findings| refusal(output, &summary, &findings))?;
     print(&match output {
         Output::Text => {
             format!("{}{summary}\n{}{}", lines(&warnings), plan::render(&made), plan::render(&finish))
         }
-        Output::Json => json(&serde_json::json!({"summary": summary, "prepare": made, "finish": finish}))?,
+        Output::Json => json(&serde_json::json!({
+            "summary": summary,
+            "findings": warnings,
+            "prepare": made,
+            "finish": finish,
+        }))?,
     })
 }
 
@@ -78,18 +82,6 @@ fn read(inputs: &PlanInputs) -> Result<(Nii, Facts, Vec<Finding>)> {
     let facts = serde_json::from_slice(&bytes(&inputs.facts)?)
         .with_context(|| format!("reading {}", inputs.facts.display()))?;
     Ok((nii, facts, warnings))
-}
-
-fn lines(findings: &[Finding]) -> String {
-    findings.iter().map(|finding| format!("{finding}\n")).collect()
-}
-
-fn json(value: &impl serde::Serialize) -> Result<String> {
-    Ok(serde_json::to_string_pretty(value)? + "\n")
-}
-
-fn print(text: &str) -> Result<()> {
-    std::io::stdout().write_all(text.as_bytes()).context("writing to standard output")
 }
 
 /// Remarks go to standard error: standard output is for programs.

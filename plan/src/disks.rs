@@ -225,7 +225,7 @@ fn misses(name: &str, wanted: &str, disk: &facts::Disk) -> Option<String> {
 /// Why disks of its kind are passed over.
 fn excluded(select: &DiskSelect, disk: &facts::Disk) -> Option<String> {
     let why = |kind, is: bool, text: &str| (is && select.excludes(kind)).then(|| text.to_owned());
-    let is_san = matches!(disk.transport.as_deref(), Some("fc" | "iscsi"));
+    let is_san = disk.transport.as_deref().is_some_and(|transport| DiskSelect::SAN.contains(&transport));
     why(Excluded::Removable, disk.removable, "is removable, and not named by serial, wwn or by_path")
         .or_else(|| why(Excluded::ReadOnly, disk.read_only, "is read-only"))
         .or_else(|| {

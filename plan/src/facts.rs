@@ -70,7 +70,8 @@ pub struct Disk {
     /// Vendor, trimmed.
     #[serde(default)]
     pub vendor: Option<String>,
-    /// How it is attached, in lsblk(8)'s words: `sata`, `ata`, `sas`, `scsi`, `nvme`, `usb`, `virtio`, `mmc`, `iscsi`, `fc`.
+    /// How it is attached, in lsblk(8)'s words: `sata`, `ata`, `sas`, `scsi`, `nvme`, `usb`, `virtio`, `mmc`, `iscsi`, `fc`; `nvme-of`
+    /// for NVMe over a network.
     #[serde(default)]
     pub transport: Option<String>,
     /// Its name below `/dev/disk/by-path`, where it has one.

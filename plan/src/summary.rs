@@ -27,6 +27,9 @@ pub struct Summary {
     /// What the kernel holds of them and is let go first, in this order.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub released: Vec<String>,
+    /// What is on partitions that are kept and will be gone: volumes that are made anew in their group.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub stacked_lost: Vec<Row>,
     /// What is on their partitions and stays as it is: arrays, encrypted devices, volumes.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub stacked_kept: Vec<Row>,
@@ -77,6 +80,7 @@ pub fn summary(facts: &Facts, storage: &Storage, arming: Uuid) -> Summary {
     let others = facts.disks.iter().filter(|disk| planned.iter().all(|p| p.disk.path != disk.path));
     let untouched = others.map(disks::describe).collect();
     let sizes = Sizes { storage, disks: &planned };
+    let stacked_lost = stacked::lost(facts, storage);
     let (stacked_kept, stacked) = (stacked::rows(&sizes, true), stacked::rows(&sizes, false));
     let disks = planned.iter().map(|planned| one(planned, storage, &added)).collect();
     let released = match storage.mode {
@@ -85,7 +89,7 @@ pub fn summary(facts: &Facts, storage: &Storage, arming: Uuid) -> Summary {
         StorageMode::Anaconda => Vec::new(),
     };
     let released = released.iter().map(ToString::to_string).collect();
-    Summary { disks, released, stacked_kept, stacked, untouched }
+    Summary { disks, released, stacked_lost, stacked_kept, stacked, untouched }
 }
 
 fn one(planned: &Planned<'_>, storage: &Storage, added: &[String]) -> DiskSummary {
@@ -183,6 +187,7 @@ impl fmt::Display for Summary {
                 rows.iter().try_for_each(|row| writeln!(f, "  {verb}  {row}"))?;
             }
         }
+        self.stacked_lost.iter().try_for_each(|row| writeln!(f, "  lost  {row}"))?;
         self.stacked_kept.iter().try_for_each(|row| writeln!(f, "  kept  {row}"))?;
         self.stacked.iter().try_for_each(|row| writeln!(f, "  made  {row}"))?;
         self.untouched.iter().try_for_each(|disk| writeln!(f, "not touched: {disk}"))

@@ -5,7 +5,7 @@
 mod support;
 
 use nii::v1::Storage;
-use plan::facts::{Content, Table, TableEntry};
+use plan::facts::{Content, Group, GroupVolume, Table, TableEntry};
 use plan::op::{BlockDevice, PartitionRef, StackAct, VolumeRef};
 use plan::{Act, summary};
 use serde_json::{Value, json};
@@ -208,4 +208,32 @@ fn what_lies_on_a_whole_disk_beside_a_table_is_lost() {
     let summary = summary(&case.facts, &case.nii().storage, ARMING);
     let lost: Vec<&str> = summary.disks[0].lost.iter().map(|row| row.what.as_str()).collect();
     assert_eq!(lost, ["nothing known", "LVM2_member `vg0`"]);
+}
+
+/// Also those that are only on what is kept.
+#[test]
+fn volumes_that_are_made_anew_in_a_kept_group_are_lost() {
+    let storage = json!({
+        "disks": [{"name": "data", "partitions": [{"label": "pv", "preserve": true}]}],
+        "volume_groups": [{"name": "vg", "devices": ["pv"], "preserve": true}],
+        "logical_volumes": [
+            {"group": "vg", "name": "home", "preserve": true},
+            {"group": "vg", "name": "scratch", "size_mib": 100},
+            {"group": "vg", "name": "new", "size_mib": 100},
+        ],
+    });
+    let storage: Storage = serde_json::from_value(storage).unwrap();
+    let mut facts = bios().facts;
+    let rows = |facts: &plan::Facts| {
+        let rows = summary(facts, &storage, ARMING).stacked_lost;
+        rows.into_iter().map(|row| (row.label, row.bytes)).collect::<Vec<_>>()
+    };
+    let unknown = [("vg/scratch".to_owned(), None), ("vg/new".to_owned(), None)];
+    assert_eq!(rows(&facts), unknown, "what is in the group is not known");
+    let volume = |name: &str| GroupVolume { name: name.into(), extents: 512, pool: None, origin: None };
+    let volumes = ["home", "scratch", "other"].map(volume).to_vec();
+    facts.groups = vec![Group { name: "vg".into(), extent: 4 * MIB, free: 0, volumes }];
+    assert_eq!(rows(&facts), [("vg/scratch".to_owned(), Some(2 * GIB))]);
+    let text = summary(&facts, &storage, ARMING).to_string();
+    assert!(text.contains("  lost       vg/scratch         2.0 GiB  volume"), "{text}");
 }

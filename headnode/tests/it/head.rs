@@ -1,6 +1,6 @@
 //! A head node of its own for each test.
 
-use std::io::BufReader;
+use std::io::{BufReader, ErrorKind, Read};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -329,6 +329,17 @@ impl Drop for Head {
         if let Some(mut child) = self.serve.take() {
             let _ = child.kill();
             let _ = child.wait();
+        }
+    }
+}
+
+/// What one more byte of a connection comes to: 0 if the other side ended it. A read with a time limit is not taken up again
+/// after a signal by itself (signal(7)).
+pub fn ended(stream: &mut impl Read) -> std::io::Result<usize> {
+    loop {
+        match stream.read(&mut [0; 1]) {
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            said => return said,
         }
     }
 }

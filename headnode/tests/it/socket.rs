@@ -1,14 +1,13 @@
 //! The socket of `serve`: users of this machine, by what the kernel says of them (needs root, to be others).
 
 use std::fs;
-use std::io::Read as _;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Command, Output};
 
 use crate::admin::{piped, refused, said};
-use crate::head::{DEADLINE, Head};
+use crate::head::{DEADLINE, Head, ended};
 
 /// Users and groups that the system need not know.
 const OPERATOR: u32 = 64_331;
@@ -119,14 +118,14 @@ fn trust_silent_users_do_not_fill_the_socket() {
     let mut head = head();
     serve(&mut head, &[]);
     let socket = head.data().join("run/admin.sock");
-    let is_closed = |mut stream: &UnixStream| {
+    let closed = |mut stream: &UnixStream| {
         stream.set_read_timeout(Some(2 * DEADLINE)).unwrap();
-        stream.read(&mut [0; 1]).is_ok_and(|count| count == 0)
+        ended(&mut stream).unwrap()
     };
     let connect = || UnixStream::connect(&socket).unwrap();
     let silent: Vec<UnixStream> = (0..64).map(|_| connect()).collect();
-    assert!(is_closed(&connect()), "one too many");
-    assert!(silent.iter().all(is_closed), "who says nothing is not waited for");
+    assert_eq!(closed(&connect()), 0, "one too many");
+    assert!(silent.iter().all(|stream| closed(stream) == 0), "who says nothing is not waited for");
     let output = at(&head, &socket, (0, ""), &["status"]);
     assert!(output.status.success(), "{}", said(&output));
 }

@@ -377,7 +377,8 @@ fn a_disk_that_an_earlier_attempt_wrote_must_not_stay_beside() {
     };
     let mut facts = facts();
     let size = 2 * facts.disks[0].size;
-    let other = Disk { path: "/dev/vdb".into(), serial: Some("S-vdb".into()), size, ..facts.disks[0].clone() };
+    let other =
+        Disk { path: "/dev/vdb".into(), serial: Some("S-vdb".into()), size, ..facts.disks[0].clone() };
     facts.disks.push(Disk { table: Some(table), ..other });
     let system = "\"name\": \"system\",";
     let picking = DISKED.replace(system, &format!("{system} \"select\": {{\"pick\": \"smallest\"}},"));

@@ -49,6 +49,9 @@ pub struct DiskSelect {
 }
 
 impl DiskSelect {
+    /// Transports of storage networks.
+    pub const SAN: &[&str] = &["fc", "iscsi", "nvme-of"];
+
     /// The conditions on texts: their field's name and what it says.
     pub fn texts(&self) -> impl Iterator<Item = (&'static str, &str)> {
         [
@@ -93,7 +96,7 @@ impl DiskSelect {
             None => match kind {
                 Excluded::Removable | Excluded::ReadOnly => !named(),
                 Excluded::Usb => !named() && !self.asks_for(&["usb"]),
-                Excluded::San => !named() && !self.asks_for(&["fc", "iscsi"]),
+                Excluded::San => !named() && !self.asks_for(Self::SAN),
                 Excluded::InUse => false,
             },
         }
@@ -244,6 +247,8 @@ mod tests {
             ("fc", [true, false]),
             ("s== USB", [false, true]),
             ("<or> sata <or> iscsi", [true, false]),
+            ("nvme", [true, true]),
+            ("nvme-of", [true, false]),
             ("s!= nvme", [true, true]),
             ("<in> s", [true, true]),
         ] {

@@ -6,12 +6,12 @@ use nii::v1::{LogicalVolume, VolumeGroup};
 
 use super::check::Out;
 use super::{Stack, room};
-use crate::facts;
+use crate::facts::{self, Facts};
 use crate::units::MIB;
 
 /// The one group of this name.
-pub(super) fn known<'a>(stack: &Stack<'a>, group: &VolumeGroup) -> Option<&'a facts::Group> {
-    let mut named = stack.facts.groups.iter().filter(|known| known.name == group.name);
+pub(crate) fn known<'a>(facts: &'a Facts, name: &str) -> Option<&'a facts::Group> {
+    let mut named = facts.groups.iter().filter(|known| known.name == name);
     named.next().filter(|_| named.next().is_none())
 }
 

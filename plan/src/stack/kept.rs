@@ -74,7 +74,7 @@ fn groups(stack: &Stack<'_>, out: Out<'_>) {
                 out.push(Finding::error(format!("storage.volume_groups[{i}].name"), message));
             }
         }
-        match inside::known(stack, group) {
+        match inside::known(stack.facts, &group.name) {
             Some(known) => inside::check(stack, i, group, known, out),
             None => new_pool(stack, i, group, out),
         }

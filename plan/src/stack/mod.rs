@@ -7,7 +7,7 @@
 //! * [`tools`]: the command lines.
 
 pub(crate) mod check;
-mod inside;
+pub(crate) mod inside;
 mod kept;
 pub(crate) mod ops;
 pub(crate) mod room;

@@ -3,7 +3,26 @@
 use nii::v1::{Filesystem, Format, LogicalVolume, Luks, Raid, Storage};
 
 use super::Row;
+use crate::facts::Facts;
+use crate::stack::inside;
 use crate::stack::room::Sizes;
+
+/// Volumes that are removed from groups that stay.
+pub(super) fn lost(facts: &Facts, storage: &Storage) -> Vec<Row> {
+    let is_kept = |name: &str| storage.volume_groups.iter().any(|group| group.preserve && group.name == name);
+    let anew = storage.logical_volumes.iter().filter(|volume| !volume.preserve && is_kept(&volume.group));
+    let row = |volume: &LogicalVolume| {
+        let label = format!("{}/{}", volume.group, volume.name);
+        let Some(group) = inside::known(facts, &volume.group) else {
+            let what = "the volume of this name, if there is one: the group cannot be read yet".into();
+            return Some(Row { number: None, label, bytes: None, what });
+        };
+        let there = group.volumes.iter().find(|there| there.name == volume.name)?;
+        let bytes = Some(there.extents * group.extent).filter(|bytes| *bytes > 0);
+        Some(Row { number: None, label, bytes, what: "volume".into() })
+    };
+    anew.filter_map(row).collect()
+}
 
 /// Arrays, encrypted devices and volumes that are `kept`, or else those that are made, and what is in RAM. The sizes of what
 /// is kept are on the disks.

@@ -2,12 +2,12 @@
 //! udev. Rules: systemd's `udev-builtin-path_id.c`, and lsblk(8)'s `TRAN`.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Where a disk is.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Attachment {
-    /// As lsblk(8) calls it.
+    /// As lsblk(8) calls it; `nvme-of` where NVMe comes over a network.
     pub transport: Option<String>,
     /// Its name below `/dev/disk/by-path`; none for what is not on PCI, and for SAS, Fibre Channel and iSCSI.
     pub by_path: Option<String>,
@@ -19,15 +19,15 @@ pub(super) fn of(sys: &Path, name: &str) -> Attachment {
         return Attachment::default();
     };
     let parts: Vec<&str> = device.iter().filter_map(|part| part.to_str()).collect();
-    let transport = transport(sys, &parts, name);
+    let transport = transport(sys, &device, &parts, name);
     let by_path = transport.and_then(|transport| by_path(sys, &device, &parts, name, transport));
     Attachment { transport: transport.map(str::to_owned), by_path }
 }
 
-fn transport(sys: &Path, parts: &[&str], name: &str) -> Option<&'static str> {
+fn transport(sys: &Path, device: &Path, parts: &[&str], name: &str) -> Option<&'static str> {
     let below = |prefix: &str| numbered(parts, prefix).is_some();
     Some(match () {
-        () if name.starts_with("nvme") => "nvme",
+        () if name.starts_with("nvme") => nvme(device),
         () if name.starts_with("mmcblk") => "mmc",
         () if below("usb") => "usb",
         () if below("session") => "iscsi",
@@ -38,6 +38,17 @@ fn transport(sys: &Path, parts: &[&str], name: &str) -> Option<&'static str> {
         () if below("host") => "scsi",
         () => return None,
     })
+}
+
+/// By the transports of its controllers, which it lies below, or which its subsystem has (nvme(4): `transport`).
+fn nvme(device: &Path) -> &'static str {
+    let above = device.parent().unwrap_or(device);
+    let controllers = fs::read_dir(above).into_iter().flatten().flatten().map(|entry| entry.path());
+    let is_remote = |controller: PathBuf| {
+        fs::read_to_string(controller.join("transport"))
+            .is_ok_and(|transport| ["tcp", "rdma", "fc", "loop"].contains(&transport.trim()))
+    };
+    if controllers.chain([above.to_owned()]).any(is_remote) { "nvme-of" } else { "nvme" }
 }
 
 /// Serial ATA, or its parallel ancestor: the driver's name says it.
@@ -156,6 +167,24 @@ mod tests {
             ),
             (sas, &[], "sas", None),
             ("virtual/nvme-subsystem/nvme-subsys0/nvme0n2", &[], "nvme", None),
+            (
+                "pci0000:00/0000:00:1d.0/0000:3e:00.0/nvme/nvme1/nvme1n1",
+                &[("devices/pci0000:00/0000:00:1d.0/0000:3e:00.0/nvme/nvme1/transport", "pcie\n")],
+                "nvme",
+                Some("pci-0000:3e:00.0-nvme-1"),
+            ),
+            (
+                "virtual/nvme-fabrics/ctl/nvme2/nvme2n1",
+                &[("devices/virtual/nvme-fabrics/ctl/nvme2/transport", "rdma\n")],
+                "nvme-of",
+                None,
+            ),
+            (
+                "virtual/nvme-subsystem/nvme-subsys3/nvme3n1",
+                &[("devices/virtual/nvme-subsystem/nvme-subsys3/nvme3/transport", "tcp\n")],
+                "nvme-of",
+                None,
+            ),
         ] {
             assert_eq!(read(path, files), (Some(transport.into()), by_path.map(String::from)), "{path}");
         }
