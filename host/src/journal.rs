@@ -90,6 +90,7 @@ mod tests {
             read_only: false,
             discard: false,
             in_use: Vec::new(),
+            ata_security: None,
             firmware_raid: None,
             unreadable: None,
             contents: Vec::new(),

@@ -90,6 +90,9 @@ pub struct Disk {
     /// unknown kind.
     #[serde(default)]
     pub in_use: Vec<String>,
+    /// What stands against its erasing itself, of an ATA disk.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ata_security: Option<AtaSecurity>,
     /// The firmware RAID whose member it is, as its metadata say: `Intel RST` or `DDF`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub firmware_raid: Option<String>,
@@ -105,6 +108,18 @@ pub struct Disk {
     /// What its camphor partition says, if it has one.
     #[serde(default)]
     pub journal: Option<JournalRecord>,
+}
+
+/// Why an ATA disk would not erase itself now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AtaSecurity {
+    /// It has no such feature.
+    Absent,
+    /// Somebody's password locks it.
+    Locked,
+    /// The firmware froze it until the next power-on.
+    Frozen,
 }
 
 /// A block device that the kernel has built on others: an array, a volume, an encrypted device that is open. Disks and

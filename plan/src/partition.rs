@@ -4,7 +4,7 @@
 //! its table, in which the root says that it is not to be booted, and the journal; then the other disks theirs. Disks that
 //! erase themselves do so right before, and lose their old tables with it; everything else that is not kept is erased at the
 //! end, where that was asked for. So a power cut leaves an old table or the new one, kept partitions in either, and no old
-//! system that boots from the root's disk while others are gone.
+//! system that boots from the root's disk while others are gone. What is changed after an erasure is looked at again.
 
 use nii::Finding;
 use nii::v1::{Storage, Wipe};
@@ -37,7 +37,27 @@ pub(crate) fn ops(
     ops.extend(journal);
     ops.extend(quick.into_iter().chain(slow).flat_map(renewed));
     ops.extend(disks.iter().filter_map(|planned| erase(planned, false)));
-    ops
+    looked_at_again(ops, disks)
+}
+
+/// With a look at each disk that is changed after an erasure: hours later its path may be another one's.
+fn looked_at_again(ops: Vec<Op>, disks: &[Planned<'_>]) -> Vec<Op> {
+    let mut has_erased = false;
+    let look = |op: Op| {
+        let changed = match &op.act {
+            Act::WriteTable { disk, .. } | Act::Erase { disk, .. } => Some(disk),
+            _ => None,
+        };
+        let changed = changed.filter(|_| has_erased).into_iter();
+        let ids = changed
+            .flat_map(|path| disks.iter().map(|planned| planned.disk).filter(move |disk| disk.path == *path));
+        let ids: Vec<DiskId> = ids.map(DiskId::from).collect();
+        has_erased |= matches!(op.act, Act::Erase { .. });
+        let check =
+            (!ids.is_empty()).then(|| Op::new(Act::CheckDisks { disks: ids }, "an erasure came between"));
+        check.into_iter().chain([op])
+    };
+    ops.into_iter().flat_map(look).collect()
 }
 
 fn table(planned: &Planned<'_>) -> Op {

@@ -4,7 +4,7 @@ use nii::Finding;
 use nii::v1::{Storage, Wipe};
 
 use crate::disks::{self, Planned};
-use crate::facts::{Disk, Facts};
+use crate::facts::{AtaSecurity, Disk, Facts};
 
 /// What an ATA disk's erasure is unlocked with. It is no secret: it is forgotten when the erasure ends.
 const ATA_PASSWORD: &str = "camphor";
@@ -55,7 +55,7 @@ fn tool(disk: &str) -> &'static str {
 }
 
 /// Whether it is an ATA disk, which has a lock.
-pub(crate) fn is_ata(disk: &Disk) -> bool {
+pub fn is_ata(disk: &Disk) -> bool {
     ["sata", "ata"].contains(&disk.transport.as_deref().unwrap_or("unknown"))
 }
 
@@ -99,6 +99,9 @@ fn secure(facts: &Facts, planned: &Planned<'_>) -> Vec<String> {
         why.push(format!("{} is neither NVMe nor ATA; use `zero` or `discard`", disks::describe(disk)));
         return why;
     }
+    if let Some(what) = disk.ata_security.map(|security| stands_against(security, disk)) {
+        why.push(format!("{} cannot erase itself: {what}", disks::describe(disk)));
+    }
     let tool = tool(&disk.path);
     if !facts.tools.iter().any(|known| known == tool) {
         why.push(format!(
@@ -119,6 +122,20 @@ fn secure(facts: &Facts, planned: &Planned<'_>) -> Vec<String> {
         ));
     }
     why
+}
+
+fn stands_against(security: AtaSecurity, disk: &Disk) -> String {
+    match security {
+        AtaSecurity::Absent => "it has no ATA security; use `zero` or `discard`".into(),
+        AtaSecurity::Locked => {
+            format!("it has a password; {}", way_out(&disk.path).unwrap_or_default())
+        }
+        AtaSecurity::Frozen => {
+            "the firmware froze its ATA security; see its settings, take the disk's power away for a moment while the \
+             machine runs, or use `zero`"
+                .into()
+        }
+    }
 }
 
 /// `/dev/nvme0` of the namespace `/dev/nvme0n1`.

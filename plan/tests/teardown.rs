@@ -4,7 +4,7 @@
 
 mod support;
 
-use plan::facts::{Stacked, StackedKind};
+use plan::facts::{AtaSecurity, Stacked, StackedKind};
 use plan::{Act, Plan, teardown};
 use serde_json::json;
 use support::{Case, GIB, bios, disk};
@@ -162,7 +162,8 @@ fn wipes_and_tables_in_their_order() {
         case.nii["storage"]["disks"][0]["wipe"] = json!(how);
         let plan = case.disked().unwrap();
         // The old system of the root's disk does not boot any more when another disk begins to lose its data.
-        let expected = ["check", "table /dev/vda", "journal", format, "table /dev/nvme0n1", text];
+        let expected =
+            ["check", "table /dev/vda", "journal", format, "check", "table /dev/nvme0n1", "check", text];
         assert_eq!(partitioning(&plan), expected);
     }
     let summary = plan::summary(&case.facts, &case.nii().storage, support::ARMING).to_string();
@@ -211,4 +212,18 @@ fn wipes_that_cannot_be() {
     refused(&|case| case.nii["storage"]["disks"][0]["wipe"] = json!("discard"), &["takes no discards"]);
     refused(&|case| case.facts.disks[0].transport = Some("virtio".into()), &["neither NVMe nor ATA"]);
     refused(&|case| case.facts.disks.push(disk("/dev/nvme0n2", GIB)), &["in common with /dev/nvme0n2"]);
+    for (security, text) in [
+        (AtaSecurity::Absent, "no ATA security"),
+        (AtaSecurity::Frozen, "froze its ATA security"),
+        (AtaSecurity::Locked, "hdparm --user-master u --security-unlock camphor /dev/sda"),
+    ] {
+        let ata = |case: &mut Case| {
+            case.facts.tools.push("hdparm".into());
+            let [disk, ..] = &mut case.facts.disks[..] else { panic!("no disk") };
+            (disk.path, disk.transport) = ("/dev/sda".into(), Some("sata".into()));
+            disk.ata_security = Some(security);
+            case.nii["storage"]["disks"][0]["select"] = json!({"path": "/dev/sda"});
+        };
+        refused(&ata, &["/dev/sda", "cannot erase itself", text]);
+    }
 }

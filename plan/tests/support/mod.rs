@@ -70,6 +70,7 @@ pub fn disk(path: &str, size: u64) -> Disk {
         read_only: false,
         discard: false,
         in_use: Vec::new(),
+        ata_security: None,
         firmware_raid: None,
         unreadable: None,
         contents: Vec::new(),

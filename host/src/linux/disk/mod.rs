@@ -12,6 +12,7 @@
 //! * [`survey`]: the disks of a machine, as facts; [`attachment`]: how and where one is attached; [`holders`]: what the kernel
 //!   has built on them.
 
+mod ata;
 mod attachment;
 pub mod block;
 pub mod claim;

@@ -10,7 +10,7 @@ use plan::facts::{Content, Disk, JournalRecord, Stacked, Table, TableEntry};
 use super::attachment::{self, Attachment};
 use super::block::Device;
 use super::contents::bytes::Extent;
-use super::{firmware_raid, gpt, partitions, record, superblock};
+use super::{ata, firmware_raid, gpt, partitions, record, superblock};
 use crate::machine::Watch;
 
 /// Block devices that are no disks: made by the kernel from others, or of media that cannot be installed to.
@@ -26,6 +26,12 @@ pub fn disks(sys: &Path, stacked: &[Stacked], watch: &mut dyn Watch) -> anyhow::
     let mut disks = list(sys, stacked)?;
     for disk in &mut disks {
         let path = Path::new(&disk.path);
+        if plan::wipe::is_ata(disk) {
+            disk.ata_security = ata::security(path).unwrap_or_else(|error| {
+                watch.log(&format!("whether {} can erase itself is not known: {error:#}", disk.path));
+                None
+            });
+        }
         // A member of firmware RAID must not be taken for another disk because its end cannot be read.
         match contents(path).and_then(|found| Ok((found, firmware_raid::detect(path)?))) {
             Ok(((table, journal), firmware_raid)) => {
@@ -147,6 +153,7 @@ fn disk(sys: &Path, name: &str, stacked: &[Stacked]) -> Option<Disk> {
         discard: number("queue/discard_max_bytes").is_some_and(|most| most > 0),
         in_use: plan::teardown::stays(stacked, &path),
         path,
+        ata_security: None,
         firmware_raid: None,
         unreadable: None,
         contents: Vec::new(),
