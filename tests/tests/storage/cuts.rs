@@ -74,12 +74,16 @@ fn storage_power_cuts_volumes() -> Result<()> {
     power_cuts("storage_power_cuts_volumes", &VOLUMES, CUTS / 2)
 }
 
-/// Another number of cuts comes from `cargo xtask soak cuts N`.
+/// `usual`, or another number of cuts from `cargo xtask soak cuts N`.
+pub fn count(usual: usize) -> Result<usize> {
+    match std::env::var("CAMPHOR_CUTS") {
+        Ok(text) => text.parse().context("reading CAMPHOR_CUTS"),
+        Err(_) => Ok(usual),
+    }
+}
+
 fn power_cuts(name: &str, layout: &Layout, cuts: usize) -> Result<()> {
-    let cuts = match std::env::var("CAMPHOR_CUTS") {
-        Ok(text) => text.parse().context("reading CAMPHOR_CUTS")?,
-        Err(_) => cuts,
-    };
+    let cuts = count(cuts)?;
     scenario::run(name, |scenario| {
         let (start, kept) = layouts::old_system(scenario.scratch())?;
         let log = layout.record(scenario, &start, &kept)?;
@@ -115,7 +119,7 @@ fn power_cuts(name: &str, layout: &Layout, cuts: usize) -> Result<()> {
 }
 
 /// Where a cut falls, and in which op: in each op in turn, and now and then at the very end.
-fn place(log: &Log, number: usize, random: &mut Random) -> (usize, usize) {
+pub fn place(log: &Log, number: usize, random: &mut Random) -> (usize, usize) {
     let (ops, _) = log.counts();
     if number % LATE == LATE - 1 { log.late(random) } else { log.within(number % ops, random) }
 }

@@ -15,8 +15,9 @@ use crate::{CASES, layouts, ops_were, step};
 const KEPT: [&str; 4] = ["node/home", "node/srv", "files", "vault"];
 
 /// A mirror below a group with the root, a volume, and a pool with a thin volume; a mirror with a file system; an encrypted
-/// partition. All but the root and `/boot`, a mirror as well, is kept, if it is to `keep` something.
-pub fn stacks(name: &str, keep: bool) -> Case {
+/// partition. All but the root and `/boot`, a mirror as well, is kept, if it is to `keep` something. On so many disks, of two
+/// or one.
+pub fn stacks(name: &str, keep: bool, disks: u32) -> Case {
     let kept = |mut value: Value| {
         if keep {
             value["preserve"] = true.into();
@@ -28,20 +29,26 @@ pub fn stacks(name: &str, keep: bool) -> Case {
         true => json!({"label": label, "type": kind, "preserve": true}),
         false => json!({"label": label, "type": kind, "size_mib": mib}),
     };
-    let disk = |n: u32| {
+    let half = |n: u32| {
         let mut partitions = vec![
             partition(format!("sys{n}"), "raid", 224),
             partition(format!("files{n}"), "raid", 40),
-            json!({"label": format!("bios{n}"), "type": "bios-boot", "size_mib": 1}),
             json!({"label": format!("boot{n}"), "type": "raid", "size_mib": 48}),
         ];
+        if n < disks {
+            partitions.push(json!({"label": format!("bios{n}"), "type": "bios-boot", "size_mib": 1}));
+        }
         if n == 1 {
             partitions.push(partition("vault1".to_owned(), "luks", 56));
         }
-        layouts::disk(&format!("d{n}"), n, &partitions.into())
+        partitions
+    };
+    let disk = |n: u32| {
+        let halves = (0..2).filter(|half| half % disks == n);
+        layouts::disk(&format!("d{n}"), n, &halves.flat_map(half).collect())
     };
     let storage = json!({
-        "disks": [disk(0), disk(1)],
+        "disks": (0..disks).map(disk).collect::<Vec<_>>(),
         "raid": [
             {"name": "boot", "level": "raid1", "devices": ["boot0", "boot1"]},
             kept(json!({"name": "sys", "level": "raid1", "devices": ["sys0", "sys1"]})),
@@ -74,7 +81,8 @@ fn storage_keeps_stacks_after_ops() -> Result<()> {
     scenario::run(NAME, |scenario| {
         let disk = |n: u32| empty_disk(scenario.scratch().join(format!("disk{n}")), 420);
         let spec = Spec { disks: vec![disk(0)?, disk(1)?], ..Spec::default() };
-        let cases = [stacks("old-stacks", false).filled(), stacks("kept-stacks", true).cut_at_ops(step)];
+        let cases =
+            [stacks("old-stacks", false, 2).filled(), stacks("kept-stacks", true, 2).cut_at_ops(step)];
         let mut vm = storage::start(&scenario.net, scenario.scratch(), &scenario.logs, &cases, spec)?;
         let started = Instant::now();
         let said = storage::finish(&mut vm, cases.len(), CASES)?;

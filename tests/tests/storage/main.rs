@@ -5,6 +5,7 @@
 
 mod cuts;
 mod kept;
+mod kept_cuts;
 mod layouts;
 mod stacked;
 mod wipe;
