@@ -20,6 +20,9 @@ const FATAL: &[&str] = &[
     "grub rescue>",
 ];
 
+/// What the rest of such a sentence may take.
+const SENTENCE: Duration = Duration::from_secs(5);
+
 /// A machine's serial console.
 pub struct Console {
     line: UnixStream,
@@ -86,7 +89,11 @@ impl Console {
                 rest.find(**fatal).is_some_and(|at| !texts.iter().any(|text| text.starts_with(&rest[at..])))
             };
             if let Some(fatal) = FATAL.iter().find(is_fatal) {
-                bail!("waiting for {texts:?} on the console: it said {fatal:?}");
+                let begin = state.text.rfind(fatal).unwrap_or_default();
+                let is_open = |state: &mut State| !state.closed && !state.text[begin..].contains('\n');
+                let waited = self.heard.more.wait_timeout_while(state, SENTENCE, is_open);
+                let (state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+                bail!("waiting for {texts:?} on the console: it said {:?}", state.text[begin..].trim_end());
             }
             if state.closed {
                 bail!("waiting for {texts:?} on the console: the machine ended");

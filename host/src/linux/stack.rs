@@ -43,9 +43,9 @@ pub fn modules(act: &StackAct) -> &'static [&'static str] {
         StackAct::MakeLuks { .. } | StackAct::OpenLuks { .. } | StackAct::CheckLuks { .. } => {
             &["dm_mod", "dm_crypt", "aes", "aesni_intel", "xts", "ecb", "sha256", "algif_skcipher"]
         }
-        StackAct::MakeVolume { kind: VolumeKind::ThinPool | VolumeKind::Thin(_), .. } => {
-            &["dm_mod", "dm_thin_pool"]
-        }
+        // Of what is removed only LVM knows whether it is thin; its pool must be told.
+        StackAct::MakeVolume { kind: VolumeKind::ThinPool | VolumeKind::Thin(_), .. }
+        | StackAct::RemoveVolume { .. } => &["dm_mod", "dm_thin_pool"],
         StackAct::MakeGroup { .. } | StackAct::CheckGroup { .. } | StackAct::MakeVolume { .. } => &["dm_mod"],
         _ => &[],
     }

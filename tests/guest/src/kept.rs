@@ -124,6 +124,9 @@ impl Keeper<'_> {
         let group = self.case.nii.storage.volume_groups.iter().find(|group| group.name == volume.group);
         let group = group.context("a volume without a group")?;
         let devices = group.devices.iter().map(|name| self.device(name)).collect::<Result<Vec<_>>>()?;
+        // No modprobe is here that LVM could ask.
+        let thin = Act::LoadModule { name: "dm_thin_pool".into(), options: String::new() };
+        self.machine.apply(&Op::new(thin, "the group may have thin volumes"), &mut Tell)?;
         check::activate(&group.name, &devices)?;
         Ok(VolumeRef { group: volume.group.clone(), volume: volume.name.clone() })
     }

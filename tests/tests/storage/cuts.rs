@@ -95,7 +95,7 @@ fn power_cuts(name: &str, layout: &Layout, cuts: usize) -> Result<()> {
         for group in numbers.chunks(AT_ONCE) {
             let mut disks = Vec::new();
             for number in group {
-                let (cut, op) = place(&log, *number, &mut random);
+                let (cut, op) = place(&log, *number, cuts, &mut random);
                 let disk = scenario.scratch().join(format!("cut{}", number % AT_ONCE));
                 fs::copy(&start, &disk).context("copying a disk")?;
                 log.replay(&disk, cut, &mut random)?;
@@ -118,10 +118,12 @@ fn power_cuts(name: &str, layout: &Layout, cuts: usize) -> Result<()> {
     })
 }
 
-/// Where a cut falls, and in which op: in each op in turn, and now and then at the very end.
-pub fn place(log: &Log, number: usize, random: &mut Random) -> (usize, usize) {
+/// Where one of so many `cuts` falls, and in which op: in each op in turn, or in some all over the install if they are fewer,
+/// and now and then at the very end.
+pub fn place(log: &Log, number: usize, cuts: usize, random: &mut Random) -> (usize, usize) {
     let (ops, _) = log.counts();
-    if number % LATE == LATE - 1 { log.late(random) } else { log.within(number % ops, random) }
+    let step = (ops / cuts.max(1)).max(1);
+    if number % LATE == LATE - 1 { log.late(random) } else { log.within(number * step % ops, random) }
 }
 
 impl Layout {

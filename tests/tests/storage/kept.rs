@@ -15,7 +15,7 @@ use crate::{CASES, layouts, ops_were, step};
 const KEPT: [&str; 4] = ["node/home", "node/srv", "files", "vault"];
 
 /// A mirror below a group with the root, a volume, and a pool with a thin volume; a mirror with a file system; an encrypted
-/// partition. All but the root and `/boot`, a mirror as well, is kept, if it is to `keep` something. On so many disks, of two
+/// partition. All but the root, another thin volume, and `/boot`, a mirror as well, is kept, if it is to `keep` something. On so many disks, of two
 /// or one.
 pub fn stacks(name: &str, keep: bool, disks: u32) -> Case {
     let kept = |mut value: Value| {
@@ -61,10 +61,12 @@ pub fn stacks(name: &str, keep: bool, disks: u32) -> Case {
             kept(json!({"name": "home", "group": "node", "size_mib": 32})),
             kept(json!({"name": "pool", "group": "node", "size_mib": 48, "thin_pool": true})),
             kept(json!({"name": "srv", "group": "node", "size_mib": 32, "pool": "pool"})),
+            {"name": "scratch", "group": "node", "size_mib": 24, "pool": "pool"},
         ],
         "filesystems": [
             {"device": "boot", "format": "ext4", "mount": "/boot"},
             {"device": "node/root", "format": "ext4", "mount": "/"},
+            {"device": "node/scratch", "format": "ext4", "mount": "/scratch"},
             kept(json!({"device": "node/home", "format": "ext4", "mount": "/home"})),
             kept(json!({"device": "node/srv", "format": "ext4", "mount": "/srv/kept"})),
             kept(json!({"device": "files", "format": "ext4", "mount": "/files"})),

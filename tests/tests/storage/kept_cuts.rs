@@ -4,9 +4,11 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write as _;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
+use serde_json::Value;
 use tests::disk::partitions;
 use tests::scenario::{self, Scenario};
 use tests::storage::{self, Case};
@@ -40,14 +42,14 @@ fn storage_power_cuts_kept_stacks() -> Result<()> {
         is_same(&kept, &install(scenario, spec, again().with_files(300).marked_on("camphor0"))?)?;
         let log = Log::open(&log)?;
         let (started, mut random) = (Instant::now(), Random(7));
-        let old = partitions(&start)?;
+        let old = guids(&start)?;
         let mut seen: BTreeMap<(usize, bool), usize> = BTreeMap::new();
         for number in 0..cuts {
-            let (cut, op) = cuts::place(&log, number, &mut random);
+            let (cut, op) = cuts::place(&log, number, cuts, &mut random);
             let disk = file("cut");
             fs::copy(&start, &disk).context("copying a disk")?;
             log.replay(&disk, cut, &mut random)?;
-            let is_new = partitions(&disk)? != old;
+            let is_new = guids(&disk)? != old;
             let at = || format!("cut {number}: {cut} requests, in op {}", log.op(op));
             let spec = Spec { disks: vec![disk], ..Spec::default() };
             install(scenario, spec, again()).and_then(|said| is_same(&kept, &said)).with_context(at)?;
@@ -74,6 +76,11 @@ fn install(scenario: &Scenario, spec: Spec, case: Case) -> Result<String> {
     vm.cut_power()?;
     let digests = said[0].split_once(", kept ").map(|(_, digests)| digests.to_owned());
     digests.with_context(|| format!("no digest was said: {}", said[0]))
+}
+
+/// Of all partitions.
+fn guids(disk: &Path) -> Result<Vec<Value>> {
+    Ok(partitions(disk)?.into_iter().map(|mut entry| entry["uuid"].take()).collect())
 }
 
 fn is_same(kept: &str, said: &str) -> Result<()> {
