@@ -12,7 +12,7 @@ use std::process::Command;
 
 use host::Salvage;
 use host::linux::disk::contents::bytes::Extent;
-use host::linux::disk::contents::lvm::{Description, group};
+use host::linux::disk::contents::lvm::{Description, back, group};
 use host::linux::disk::contents::{self, Contents};
 use host::linux::disk::groups;
 use host::linux::disk::superblock;
@@ -263,6 +263,47 @@ fn what_is_free_in_a_group_is_as_lvm_says() {
     Member { version: "1.0", events: 1, number: 0 }.write(&disks[0]);
     assert_eq!(content(&disks[0]).kind, "linux_raid_member");
     assert_eq!(known(), wanted);
+}
+
+/// As a power cut leaves a change of LVM's: the header points to a text that never came. All around the ring.
+#[test]
+fn a_change_that_was_cut_off_is_undone() {
+    const AREA: usize = 4096;
+    let place = |start: &[u8]| start[AREA + 40..AREA + 64].to_vec();
+    for sector in [512, 4096] {
+        let loops = LoopDisk::new(32 * MIB, sector);
+        let lvm = Lvm::new(&[loops.name()]);
+        lvm.run(&format!("pvcreate -q --metadatasize 32k --dataalignment 32k {}", loops.name()));
+        lvm.run(&format!("vgcreate -q ring {}", loops.name()));
+        lvm.create("-L 4M -n kept ring");
+        let device = File::options().read(true).write(true).open(&loops.path).unwrap();
+        let read = || fs::read(&loops.path).unwrap()[..64 << 10].to_vec();
+        for round in 0..14 {
+            lvm.run(&format!("vgchange -q --addtag round{round}-{} ring", "x".repeat(900)));
+            let (before, group) = (read(), group_on(&loops));
+            lvm.create("-L 4M -n lost ring");
+            let after = read();
+            let lost = u64::from_le_bytes(after[AREA + 40..AREA + 48].try_into().unwrap());
+            device.write_all_at(&[0x5a; 512], AREA as u64 + lost).unwrap();
+            device.sync_all().unwrap();
+            assert_eq!(
+                back::step(&loops.path, "other")
+                    .unwrap_err()
+                    .root_cause()
+                    .to_string()
+                    .split(" before")
+                    .next(),
+                Some("the ring has no whole text of the group `other`")
+            );
+            assert_eq!(back::step(&loops.path, "ring").unwrap(), 1, "{round}");
+            assert_eq!(place(&read()), place(&before), "{round}");
+            assert_eq!(group_on(&loops), group);
+            lvm.run("vgck ring");
+            assert_eq!(lvm.run("lvs --noheadings -o lv_name ring").trim(), "kept");
+            assert_eq!(back::step(&loops.path, "ring").unwrap(), 0, "what can be read stays");
+            lvm.run(&format!("vgchange -q --deltag round{round}-{} ring", "x".repeat(900)));
+        }
+    }
 }
 
 /// The disk that is there says what another disk looked like before it was taken out.

@@ -13,6 +13,7 @@ use rustix::io::Errno;
 use rustix::ioctl::{Setter, ioctl, opcode};
 use rustix::mount::UnmountFlags;
 
+use super::disk::contents::lvm::back;
 use super::disk::{device, table};
 use super::mounts::{self, Mount};
 use super::processes;
@@ -62,6 +63,9 @@ pub fn make(sys: &Path, act: &StackAct, watch: &mut dyn Watch) -> anyhow::Result
     }
     if let StackAct::RemoveVolume { volume, devices } = act {
         is_alone(volume, devices)?;
+    }
+    if let StackAct::CheckGroup { group, devices } = act {
+        mend(group, devices, watch);
     }
     // The programs get paths, and after a reset of its bus a disk may have the path of another.
     for device in written(act) {
@@ -127,6 +131,20 @@ fn is_there(sys: &Path, act: &StackAct) -> bool {
 
 fn is_group(group: &str, devices: &[BlockDevice]) -> bool {
     processes::run(&tools::is_group(group, devices), &mut Silent).is_ok()
+}
+
+/// Undoes the change that a power cut left half of, if LVM cannot read the group. That it is whole then LVM says.
+fn mend(group: &str, devices: &[BlockDevice], watch: &mut dyn Watch) {
+    if is_group(group, devices) {
+        return;
+    }
+    for device in devices.iter().map(BlockDevice::path) {
+        match back::step(Path::new(&device), group) {
+            Ok(0) => {}
+            Ok(_) => watch.log(&format!("{device}: the last change of {group} was cut off, and is undone")),
+            Err(error) => watch.log(&format!("{error:#}")),
+        }
+    }
 }
 
 /// Thin volumes and snapshots would go with the volume that they take their blocks from.

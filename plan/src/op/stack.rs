@@ -87,7 +87,8 @@ pub enum StackAct {
         /// Extent size in MiB; `None`: LVM's default.
         extent_mib: Option<u32>,
     },
-    /// Check that a group is there and whole; its volumes stay as they are.
+    /// Check that a group is there and whole; its volumes stay as they are. Where a power cut left half of a change of it, LVM
+    /// cannot read it: then that change is undone.
     CheckGroup {
         /// Its name.
         group: String,
@@ -148,7 +149,9 @@ impl fmt::Display for StackAct {
             Self::MakeGroup { group, devices, .. } => {
                 write!(f, "make volume group {group} of {}", nodes(devices))
             }
-            Self::CheckGroup { group, .. } => write!(f, "check volume group {group}"),
+            Self::CheckGroup { group, .. } => {
+                write!(f, "check volume group {group}; a change of it that was cut off is undone")
+            }
             Self::StopGroup { group, .. } => write!(f, "stop volume group {group}"),
             Self::RemoveVolume { volume, .. } => {
                 write!(f, "remove volume {}/{}", volume.group, volume.volume)

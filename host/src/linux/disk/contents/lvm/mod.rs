@@ -4,6 +4,7 @@
 //! A label is in one of the first four sectors of 512 bytes. It names the metadata areas, each of which is a ring of texts behind
 //! a header of one sector; the header says which text is the valid one. [`text`] reads that, [`group`] understands it.
 
+pub mod back;
 pub mod group;
 pub mod text;
 
@@ -26,6 +27,8 @@ const ID: usize = 32;
 const AREAS_MAX: usize = 8;
 /// Longer texts are not believed: LVM's areas have 1 MiB unless somebody asks for more.
 const TEXT_MAX: u64 = 16 << 20;
+/// Where in a header its [`Place`] is.
+const PLACE: usize = 40;
 /// `RAW_LOCN_IGNORED`: the area is kept empty on purpose.
 const IGNORED: u32 = 1;
 /// `INITIAL_CRC` of lib/misc/crc.h. The polynomial is that of everybody's CRC-32, without its inversions.
@@ -119,8 +122,18 @@ impl Area {
     }
 }
 
-/// The committed text of an area, which may go on behind the header when it comes to the area's end.
-fn area_text(bytes: &mut dyn Bytes, area: &Range<u64>) -> anyhow::Result<Area> {
+/// Where in an area its committed text is (`struct raw_locn`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Place {
+    /// From the area's first byte.
+    offset: u64,
+    size: u64,
+    sum: u32,
+    flags: u32,
+}
+
+/// What the header of an area says. It has a second place, of a text that was about to be, which nobody needs.
+fn place(bytes: &mut dyn Bytes, area: &Range<u64>) -> anyhow::Result<Place> {
     let header = bytes.read(area.start, SECTOR).context("reading its header")?;
     let sum = crc(&header[4..]);
     ensure!(sum == u32_at(&header, 0) && &header[4..20] == AREA, "its header is damaged");
@@ -130,15 +143,31 @@ fn area_text(bytes: &mut dyn Bytes, area: &Range<u64>) -> anyhow::Result<Area> {
         u64_at(&header, 24) == area.start && u64_at(&header, 32) == room,
         "its header is of another area"
     );
-    // The first place is the committed text; a second one is a text that was about to be.
-    let (offset, size) = (u64_at(&header, 40), u64_at(&header, 48));
-    let (wanted, flags) = (u32_at(&header, 56), u32_at(&header, 60));
-    if flags & IGNORED != 0 {
+    Ok(Place {
+        offset: u64_at(&header, PLACE),
+        size: u64_at(&header, PLACE + 8),
+        sum: u32_at(&header, PLACE + 16),
+        flags: u32_at(&header, PLACE + 20),
+    })
+}
+
+fn area_text(bytes: &mut dyn Bytes, area: &Range<u64>) -> anyhow::Result<Area> {
+    let place = place(bytes, area)?;
+    if place.flags & IGNORED != 0 {
         return Ok(Area::Ignored);
     }
-    if offset == 0 {
+    if place.offset == 0 {
         return Ok(Area::Empty);
     }
+    let text = text_at(bytes, area, place.offset, place.size)?;
+    let sum = crc(&text);
+    ensure!(sum == place.sum, "its text's checksum is {sum:08x}, not {:08x}", place.sum);
+    Ok(Area::Text(String::from_utf8(text).context("its text is no UTF-8")?))
+}
+
+/// A text of an area. Where it comes to the area's end it goes on behind the header.
+fn text_at(bytes: &mut dyn Bytes, area: &Range<u64>, offset: u64, size: u64) -> anyhow::Result<Vec<u8>> {
+    let room = area.end - area.start;
     let ring = SECTOR as u64..room;
     ensure!(ring.contains(&offset) && size <= room - SECTOR as u64, "its text lies elsewhere");
     ensure!(size <= TEXT_MAX, "its text has {size} bytes");
@@ -146,9 +175,7 @@ fn area_text(bytes: &mut dyn Bytes, area: &Range<u64>) -> anyhow::Result<Area> {
     let mut text = bytes.read(area.start + offset, first as usize).context("reading its text")?;
     let rest = bytes.read(area.start + SECTOR as u64, (size - first) as usize);
     text.extend(rest.context("reading its text")?);
-    let sum = crc(&text);
-    ensure!(sum == wanted, "its text's checksum is {sum:08x}, not {wanted:08x}");
-    Ok(Area::Text(String::from_utf8(text).context("its text is no UTF-8")?))
+    Ok(text)
 }
 
 /// LVM's checksum.
