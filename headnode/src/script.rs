@@ -37,24 +37,25 @@ pub const LOCAL_BOOT: &str = "localboot.efi";
 const POLL_S: u32 = 10;
 const RETRY_S: u32 = 3;
 
-/// An install (or a diskless boot): kernel, initrd, our segment if the initrd is a distribution's, and the token.
+/// An install (or a diskless boot): kernel, initrd, our segment if the initrd is a distribution's, and the token. A UKI comes
+/// alone: what is beside it nobody has signed, and its stub does not take it.
 ///
 /// `token` is the URL's last part: an attempt's id, or what `boot show` has in its place.
 pub fn install(recipe: &Recipe, netboot: &Netboot, token: &str, platform: Platform, banner: &str) -> String {
-    let http = recipe.http();
-    let Netboot { kernel, initrd, segment, .. } = netboot;
-    let mut initrds = vec![(INITRD, format!("{http}/boot/file/{initrd}/{INITRD}"))];
-    initrds.extend(segment.map(|segment| (SEGMENT, format!("{http}/boot/file/{segment}/{SEGMENT}"))));
-    initrds.push(("token", format!("{http}/boot/token/{token}")));
-    let mut arguments = recipe.kernel_arguments();
-    if platform == Platform::Efi {
-        arguments.extend(initrds.iter().map(|(name, _)| format!("initrd={name}")));
+    let mut kernel = vec![format!("{}/boot/file/{}/{KERNEL}", recipe.http(), netboot.kernel)];
+    let mut initrds = Vec::new();
+    if !recipe.document.uki {
+        initrds = initrds_of(recipe, netboot, token);
+        kernel.extend(recipe.kernel_arguments());
+        if platform == Platform::Efi {
+            kernel.extend(initrds.iter().map(|(name, _)| format!("initrd={name}")));
+        }
     }
     let initrds = initrds.iter().map(|(name, url)| format!("initrd --name {name} {url} || goto again\n"));
     format!(
         "#!ipxe\n\
          echo camphor: {banner}\n\
-         kernel --name {KERNEL} {http}/boot/file/{kernel}/{KERNEL} {arguments} || goto again\n\
+         kernel --name {KERNEL} {kernel} || goto again\n\
          {initrds}\
          boot || goto again\n\
          :again\n\
@@ -62,9 +63,19 @@ pub fn install(recipe: &Recipe, netboot: &Netboot, token: &str, platform: Platfo
          echo camphor: that did not work; asking again in {RETRY_S} s\n\
          {}",
         ask_again(RETRY_S),
-        arguments = arguments.join(" "),
+        kernel = kernel.join(" "),
         initrds = initrds.collect::<String>(),
     )
+}
+
+/// Names and URLs.
+fn initrds_of(recipe: &Recipe, netboot: &Netboot, token: &str) -> Vec<(&'static str, String)> {
+    let http = recipe.http();
+    let Netboot { initrd, segment, .. } = netboot;
+    let mut initrds = vec![(INITRD, format!("{http}/boot/file/{initrd}/{INITRD}"))];
+    initrds.extend(segment.map(|segment| (SEGMENT, format!("{http}/boot/file/{segment}/{SEGMENT}"))));
+    initrds.push(("token", format!("{http}/boot/token/{token}")));
+    initrds
 }
 
 /// The rescue system: nothing is installed, so no token goes with it.

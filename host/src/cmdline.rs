@@ -17,6 +17,8 @@ pub struct Options {
     pub boot_mac: Option<String>,
     /// `camphor.tpm` (from the boot script): the session's key is for this machine's TPM.
     pub tpm: bool,
+    /// `camphor.token=ask` (signed, within a UKI): the token is asked for, where the initrd has none.
+    pub ask_token: bool,
     /// `camphor.debug`: every op on the console.
     pub debug: bool,
     /// `camphor.shell`: a shell on the console before anything is done.
@@ -69,6 +71,7 @@ impl Options {
                 None => self.warnings.push(format!("BOOTIF={value} is no Ethernet address and is ignored")),
             },
             ("camphor.tpm", None) => self.tpm = true,
+            ("camphor.token", Some("ask")) => self.ask_token = true,
             ("camphor.debug", None) => self.debug = true,
             ("camphor.shell", None) => self.shell = true,
             (key, _) if key.starts_with("camphor.") => {
@@ -119,11 +122,17 @@ mod tests {
     #[test]
     fn reads_what_the_boot_script_writes() {
         let text = "initrd=initrd.img camphor.head=http://10.1.0.1:8080/ BOOTIF=01-52-54-00-AA-bb-01 \
-                    console=tty0 console=ttyS0,115200n8 quiet camphor.tpm camphor.debug\n";
+                    console=tty0 console=ttyS0,115200n8 quiet camphor.tpm camphor.token=ask camphor.debug\n";
         let options = Options::parse(text);
         assert_eq!(options.head.as_deref(), Some("http://10.1.0.1:8080"));
         assert_eq!(options.boot_mac.as_deref(), Some("52:54:00:aa:bb:01"));
-        assert!(options.debug && options.tpm && !options.shell && options.warnings.is_empty());
+        assert!(
+            options.debug
+                && options.tpm
+                && options.ask_token
+                && !options.shell
+                && options.warnings.is_empty()
+        );
     }
 
     #[test]

@@ -34,6 +34,21 @@ pub struct TimePayload {
     pub authority: Option<Digest>,
 }
 
+/// `POST /api/v1/token`: asks for the one-time token. For nodes whose boot could not bring it along, since firmware checks
+/// that all they boot from is one signed file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TokenRequest {
+    /// MAC address of the boot interface, lower case with colons.
+    pub mac: String,
+}
+
+/// The answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TokenAnswer {
+    /// The token, for [`SessionRequest::token`].
+    pub token: Secret,
+}
+
 /// `POST /api/v1/session`: trades the token for a session.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SessionRequest {

@@ -34,6 +34,9 @@ pub struct Document {
     pub os: Option<String>,
     /// Name of the kernel and initrd to boot.
     pub netboot: Option<String>,
+    /// Whether that kernel is a signed UKI, which has initrd and arguments inside.
+    #[serde(default)]
+    pub uki: bool,
     /// Further kernel arguments of that boot.
     #[serde(default)]
     pub netboot_args: Vec<String>,
@@ -305,6 +308,9 @@ impl Document {
         if self.os.is_some() && self.install.kind != InstallType::Package {
             out.push(Finding::error("os", "is for package installs"));
         }
+        if self.uki && self.install.kind == InstallType::Package {
+            out.push(Finding::error("uki", "is for images: camphor's segment does not ask for a token"));
+        }
         self.addhost.check(out);
     }
 }
@@ -315,6 +321,7 @@ const OURS: &[&str] = &[
     "camphor.head",
     "camphor.nii",
     "camphor.tpm",
+    "camphor.token",
     "niihost",
     "BOOTIF",
     "initrd",

@@ -3,10 +3,13 @@
 use std::net::SocketAddr;
 
 use anyhow::Result;
+use axum::Json;
+use axum::extract::rejection::JsonRejection;
 use axum::extract::{ConnectInfo, Path, Query, State};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
-use nii::session::ErrorCode;
+use nii::secret::Secret;
+use nii::session::{ErrorCode, TokenAnswer, TokenRequest};
 use serde::Deserialize;
 use uuid::Uuid;
 
@@ -167,7 +170,24 @@ pub async fn token_of(
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
     Path(mac): Path<String>,
 ) -> Result<Response, Refused> {
-    let mac = mac_of(&mac).ok_or_else(|| Refused::new(ErrorCode::NotFound, "this is no MAC address"))?;
+    let attempt = attempt_of(&app, peer, &mac, "by its boot menu").await?;
+    Ok(archive(&app, attempt))
+}
+
+/// `POST /api/v1/token`: the same over TLS, for a node that asks for itself.
+pub async fn token_asked_for(
+    State(app): State<App>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    request: Result<Json<TokenRequest>, JsonRejection>,
+) -> Result<Json<TokenAnswer>, Refused> {
+    let Json(request) = request.map_err(|error| Refused::new(ErrorCode::BadRequest, error.body_text()))?;
+    let attempt = attempt_of(&app, peer, &request.mac, "as it asks for its token").await?;
+    Ok(Json(TokenAnswer { token: Secret::new(attempts::token(&app.keys.now(), attempt).as_str()) }))
+}
+
+/// The attempt that the machine with this MAC begins now, or has begun to begin; `how` is for the log.
+async fn attempt_of(app: &App, peer: SocketAddr, mac: &str, how: &str) -> Result<Uuid, Refused> {
+    let mac = mac_of(mac).ok_or_else(|| Refused::new(ErrorCode::NotFound, "this is no MAC address"))?;
     let Some(node) = app.store.node_by_mac(&mac).await? else {
         app.store.see_stranger(&mac, None, &peer_text(peer)).await?;
         return Err(Refused::new(ErrorCode::NotFound, "this machine is no node yet (headnode addhost)"));
@@ -185,8 +205,8 @@ pub async fn token_of(
     match app.store.mint(recipe.node.id, cap, &app.keys.now()).await? {
         Mint::Attempt(attempt) => {
             let banner = script::banner(name, attempt.number, cap);
-            crate::log::line(format_args!("{mac}: {banner}, by its boot menu"));
-            Ok(archive(&app, attempt.id))
+            crate::log::line(format_args!("{mac}: {banner}, {how}"));
+            Ok(attempt.id)
         }
         Mint::Parked => {
             crate::log::line(format_args!("{name}: parked: its {cap} attempts are used up"));

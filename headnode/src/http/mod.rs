@@ -44,7 +44,7 @@ use crate::store::nodes::Node;
 
 /// A node's spool has a mebibyte; JSON and one more event may add a little.
 const BODY_MAX: usize = 2 << 20;
-/// Of the one call that anybody may make.
+/// Of the calls that anybody may make.
 const CLAIM_MAX: usize = 16 << 10;
 /// For the calls whose answer is small. Files take as long as they take.
 const CALL_TIMEOUT: Duration = Duration::from_secs(30);
@@ -134,6 +134,7 @@ pub fn plain(app: App) -> Router {
 pub fn secure(app: App) -> Router {
     let nodes = Router::new()
         .route("/api/v1/session", post(session::open).layer(DefaultBodyLimit::max(CLAIM_MAX)))
+        .route("/api/v1/token", post(boot::token_asked_for).layer(DefaultBodyLimit::max(CLAIM_MAX)))
         .route_layer(from_fn_with_state(app.clone(), count))
         .route("/api/v1/nii", get(session::nii))
         .route("/api/v1/events", post(session::events))

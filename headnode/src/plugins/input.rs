@@ -291,8 +291,9 @@ impl Teller {
     }
 }
 
+/// Nothing where it boots a UKI: to GRUB and PXELINUX that is no kernel.
 fn install(recipe: &Recipe) -> Option<Load> {
-    let netboot = recipe.netboot().ok()?;
+    let netboot = recipe.netboot().ok().filter(|_| !recipe.document.uki)?;
     let mut load = load(recipe, netboot, recipe.kernel_arguments());
     load.initrds.extend(netboot.segment.map(|segment| format!("/boot/file/{segment}/{SEGMENT}")));
     load.initrds.push(format!("/boot/token/of/{}", recipe.node.mac.as_str().replace(':', "-")));

@@ -1,7 +1,7 @@
 //! Boot scripts by state and firmware; attempts.
 
 use nii::event::Body;
-use nii::session::ErrorCode;
+use nii::session::{ErrorCode, TokenAnswer, TokenRequest};
 
 use crate::head::{Head, MAC, Machine, token_url};
 
@@ -44,6 +44,30 @@ fn scripts_by_state_and_firmware() {
     head.ok(&["node", "set", "n1", "--group", "diskless"]);
     head.sql("UPDATE nodes SET state = 'diskless-running'");
     assert!(show("pcbios").contains("attempt 1 of 3"));
+}
+
+#[test]
+fn trust_a_uki_comes_alone_and_its_node_asks_for_the_token() {
+    let mut head = Head::new();
+    head.ok(&["group", "set", "disked", "uki=true"]);
+    head.serve();
+    let mut machine = Machine::new(&head);
+    let ask = |machine: &Machine| {
+        let request = TokenRequest { mac: machine.mac.clone() };
+        machine.post::<TokenAnswer>("/api/v1/token", &request).map(|answer| answer.token)
+    };
+    assert_eq!(ask(&machine), Err(ErrorCode::NotArmed));
+    head.ok(&["boot", "install", "n1"]);
+    let script = machine.script(&head);
+    let beside = ["initrd", "token", "camphor.head", "BOOTIF"];
+    assert!(script.contains("\nkernel ") && !beside.iter().any(|word| script.contains(word)), "{script}");
+    assert_eq!(ask(&Machine::at(&head, "127.0.0.9", 2)), Err(ErrorCode::Unauthorized));
+    let token = ask(&machine).unwrap();
+    assert_eq!(ask(&machine), Ok(token.clone()), "a lost answer may be asked for again");
+    machine.session = Some(machine.ask(&machine.request(token.expose())).unwrap());
+    machine.nii("n").unwrap();
+    assert_eq!(head.security(), ["foreign-token-request"]);
+    assert_eq!(head.status("n1")["tries"], 1, "script and token are one attempt");
 }
 
 #[test]

@@ -8,7 +8,9 @@ use ed25519_dalek::SigningKey;
 use nii::digest::Digest;
 use nii::envelope::{Envelope, NiiPayload, PublicKey, Purpose};
 use nii::secret::Secret;
-use nii::session::{PROTOCOL, SessionAnswer, SessionKey, SessionRequest, TimePayload};
+use nii::session::{
+    PROTOCOL, SessionAnswer, SessionKey, SessionRequest, TimePayload, TokenAnswer, TokenRequest,
+};
 use nii::tpm::Tpm;
 use nii::trust::Trust;
 use nii::{Finding, Nii, Strictness, v1};
@@ -125,6 +127,28 @@ impl Head {
             names()
         );
         Ok(())
+    }
+
+    /// Asks for the one-time token of the node with this MAC, for ever. An answer that was lost is the same again.
+    ///
+    /// # Errors
+    /// The head node refuses: there is no such node, it is not armed, this is not its address.
+    pub fn token(
+        &self,
+        https: &str,
+        mac: &str,
+        machine: &mut dyn Machine,
+        watch: &mut dyn Watch,
+    ) -> Result<Secret> {
+        let https = https.trim_end_matches('/');
+        let body = serde_json::to_vec(&TokenRequest { mac: mac.to_owned() })?;
+        let request = Request { url: format!("{https}/api/v1/token"), bearer: None, body: Some(body) };
+        let whom = format!("the head node at {https}");
+        let answer = until_answered(&whom, self.sleep, watch, || machine.fetch(&request))
+            .with_context(|| format!("asking for the token of the node with MAC {mac}"))?;
+        let TokenAnswer { token } =
+            serde_json::from_slice(&answer).context("reading the head node's token")?;
+        Ok(token)
     }
 
     /// Trades the token for a session, asking for ever.

@@ -1,12 +1,14 @@
-//! `session`: signed time, then the token against a session; from here on reports are sent. An old Kusu head node knows neither:
-//! there it is chosen, if the initrd allows it.
+//! `session`: signed time, then the token against a session; from here on reports are sent. The token came with the initrd, or
+//! is asked for. An old Kusu head node knows neither: there it is chosen, if the initrd allows it.
 
 use std::sync::Arc;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
+use host::cmdline::Options;
 use host::kusu;
 use host::net::events::Destination;
 use host::net::head::Identity;
+use plan::Facts;
 
 use crate::context::Ctx;
 
@@ -23,10 +25,18 @@ pub fn run(ctx: &mut Ctx) -> Result<()> {
         ctx.kusu = Some(node);
         return Ok(());
     }
-    let identity = identity(ctx)?;
+    ensure!(ctx.token.is_some() || ctx.options.ask_token, NO_TOKEN);
     let mut watch = ctx.tracker.clone();
+    let facts = ctx.machine.facts(&mut watch)?;
+    let mac = boot_mac(&ctx.options, &facts)?;
     let head = ctx.head.as_ref().context(NO_HEAD)?;
     let time = head.time(&mut *ctx.machine, &mut watch)?;
+    // It is used up here.
+    let token = match ctx.token.take() {
+        Some(token) => token,
+        None => head.token(&time.https, &mac, &mut *ctx.machine, &mut watch)?,
+    };
+    let identity = Identity { token, mac, uuid: facts.uuid, boot_id: ctx.boot_id, tpm: ctx.options.tpm };
     let session =
         head.session(&time.https, &identity, env!("CARGO_PKG_VERSION"), &mut *ctx.machine, &mut watch)?;
     let exchange = Arc::clone(&ctx.exchange);
@@ -35,12 +45,9 @@ pub fn run(ctx: &mut Ctx) -> Result<()> {
     Ok(())
 }
 
-/// The token is used up here. Without a BOOTIF the interface that has a lease counts.
-fn identity(ctx: &mut Ctx) -> Result<Identity> {
-    let token = ctx.token.take().context(NO_TOKEN)?;
-    let facts = ctx.machine.facts(&mut ctx.tracker.clone())?;
+/// Without a BOOTIF the interface that has a lease counts.
+fn boot_mac(options: &Options, facts: &Facts) -> Result<String> {
     let leased = || facts.nics.iter().find(|nic| nic.lease.is_some()).map(|nic| nic.mac.clone());
-    let mac = ctx.options.boot_mac.clone().or_else(leased);
-    let mac = mac.context("BOOTIF= is missing on the kernel command line, and no interface has a lease")?;
-    Ok(Identity { token, mac, uuid: facts.uuid, boot_id: ctx.boot_id, tpm: ctx.options.tpm })
+    let mac = options.boot_mac.clone().or_else(leased);
+    mac.context("BOOTIF= is missing on the kernel command line, and no interface has a lease")
 }

@@ -10,6 +10,7 @@ use ::nii::manifest::Manifest;
 use ::nii::secret::Secret;
 use ::nii::session::{
     ErrorAnswer, ErrorCode, Escrow, PROTOCOL, SessionAnswer, SessionKey, SessionRequest, TimePayload,
+    TokenAnswer, TokenRequest,
 };
 use ::nii::trust::Trust;
 use ::nii::v1::{OnFailure, SshHostKey};
@@ -173,7 +174,7 @@ pub(super) fn run(recorder: Recorder) -> Run {
     run_as(recorder, cmdline, &[])
 }
 
-/// A run with this kernel command line, in an initrd that obeys these Kusu head nodes.
+/// A run with this kernel command line (and a token, unless it is to be asked for), in an initrd that obeys these Kusu head nodes.
 pub(super) fn run_as(recorder: Recorder, cmdline: &str, allow_kusu: &[&str]) -> Run {
     let machine = Shared(Arc::new(Mutex::new(recorder)));
     let (lines, inbox, on_failure) = (Lines::default(), Arc::new(Inbox::default()), Policy::default());
@@ -193,13 +194,13 @@ pub(super) fn run_as(recorder: Recorder, cmdline: &str, allow_kusu: &[&str]) -> 
     let mut ctx = Ctx {
         machine: Box::new(machine.clone()),
         tracker: tracker.clone(),
+        token: (!options.ask_token).then(|| Secret::new(TOKEN)),
         options,
         head: head.map(|base| Head { base, trust: trust.clone(), clock, sleep: |_| () }),
         trust,
         reporter: reporter.clone(),
         exchange: Arc::clone(&inbox) as Arc<dyn Exchange>,
         boot_id: Uuid::from_u128(1),
-        token: Some(Secret::new(TOKEN)),
         policy: Arc::clone(&on_failure),
         session: None,
         kusu: None,
@@ -283,6 +284,32 @@ fn finished(body: &Body) -> Option<&str> {
         Body::StepFinished { step, .. } => Some(step),
         _ => None,
     }
+}
+
+/// As a node does whose kernel, initrd and arguments are one signed file.
+#[test]
+fn trust_a_token_is_asked_for_where_the_boot_could_not_bring_it() {
+    let cmdline = "camphor.head=http://head:8080 BOOTIF=01-52-54-00-00-00-01 camphor.token=ask";
+    let asking = |answer: fn(&Request) -> Result<Vec<u8>, FetchError>| {
+        run_as(recorder(DISKED, facts()).answering("https://head:8443/api/v1/token", answer), cmdline, &[])
+    };
+    let given = asking(|request| {
+        let asked: TokenRequest = serde_json::from_slice(request.body.as_ref().unwrap()).unwrap();
+        assert_eq!((asked.mac.as_str(), &request.bearer.is_none()), (MAC, &true));
+        Ok(serde_json::to_vec(&TokenAnswer { token: Secret::new(TOKEN) }).unwrap())
+    });
+    no_secret_in(&given);
+    assert_eq!(given.result.unwrap(), HandOff::Reboot);
+    let refused = asking(|request| {
+        let answer = ErrorAnswer { code: ErrorCode::NotArmed, message: "n001 is not armed".into() };
+        Err(FetchError::Refused { url: request.url.clone(), status: 403, answer, retry_after: None })
+    });
+    let failure = refused.result.unwrap_err();
+    let cause = failure.cause.join("\n");
+    assert!(
+        failure.step == "session" && cause.contains("n001 is not armed") && cause.contains(MAC),
+        "{cause}"
+    );
 }
 
 #[test]
