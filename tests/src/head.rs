@@ -110,9 +110,17 @@ impl<'a> Head<'a> {
     /// # Errors
     /// When it does not become ready.
     pub fn serve(&mut self) -> Result<()> {
+        self.serve_with(&[])
+    }
+
+    /// The same with further options.
+    ///
+    /// # Errors
+    /// As [`Head::serve`].
+    pub fn serve_with(&mut self, options: &[&str]) -> Result<()> {
         self.starts += 1;
         let mut command = self.scenario.net.command(paths::program("headnode")?);
-        command.arg("--data-dir").arg(&self.data).arg("serve");
+        command.arg("--data-dir").arg(&self.data).arg("serve").args(options);
         let log = self.scenario.logs.join(format!("headnode-{}.log", self.starts));
         self.serving = Some(Service::start(command, &log, "headnode: serving")?);
         Ok(())

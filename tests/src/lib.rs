@@ -22,6 +22,7 @@ pub mod paths;
 pub mod qmp;
 pub mod run;
 pub mod scenario;
+pub mod secure_boot;
 pub mod service;
 pub mod ssh;
 pub mod stock;

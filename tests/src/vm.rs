@@ -20,6 +20,7 @@ use crate::run::Process;
 use crate::tpm;
 
 const OVMF_CODE: &str = "/usr/share/OVMF/OVMF_CODE_4M.fd";
+const OVMF_CODE_SECURE: &str = "/usr/share/OVMF/OVMF_CODE_4M.secboot.fd";
 const OVMF_VARS: &str = "/usr/share/OVMF/OVMF_VARS_4M.fd";
 
 /// A controller with one namespace, whose sectors have 4096 bytes.
@@ -36,6 +37,8 @@ pub enum Firmware {
     /// OVMF with its own PXE, which loads iPXE over TFTP as a card without a ROM does. Without a DHCP server it tries
     /// for minutes before it turns to the disk.
     UefiPxe,
+    /// The same with Secure Boot, by the keys in [`Spec::variables`].
+    UefiSecure,
 }
 
 /// A machine to start. By default: BIOS, 768 MiB, no disk, the network first.
@@ -43,6 +46,8 @@ pub enum Firmware {
 pub struct Spec {
     /// The firmware.
     pub firmware: Firmware,
+    /// A copy of this file is what UEFI firmware has stored; by default nothing.
+    pub variables: Option<PathBuf>,
     /// RAM in MiB.
     pub memory: u32,
     /// Raw disk images; they become `/dev/vda` and so on, with the serial numbers `camphor0` and so on.
@@ -80,6 +85,7 @@ impl Default for Spec {
         let (firmware, mac) = (Firmware::Bios, MAC.to_owned());
         Self {
             firmware,
+            variables: None,
             memory: 768,
             disks: Vec::new(),
             nvme: Vec::new(),
@@ -137,7 +143,8 @@ impl Vm {
             let dump = json!({"qom-type": "filter-dump", "id": "capture", "netdev": "net0", "file": file});
             command.args(["-object", &dump.to_string()]);
         }
-        let rom = if spec.firmware == Firmware::UefiPxe { ",romfile=" } else { "" };
+        let own_pxe = matches!(spec.firmware, Firmware::UefiPxe | Firmware::UefiSecure);
+        let rom = if own_pxe { ",romfile=" } else { "" };
         // A kernel that is given has the first place itself.
         let place = if spec.kernel.is_some() || spec.disk_first { "" } else { ",bootindex=0" };
         let card = format!("virtio-net-pci,id=card,netdev=net0,mac={}{place}{rom}", spec.mac);
@@ -225,17 +232,26 @@ fn machine(spec: &Spec) -> Vec<OsString> {
 }
 
 fn firmware(spec: &Spec, folder: &Path) -> Result<Vec<OsString>> {
-    if spec.firmware == Firmware::Bios {
-        return Ok(Vec::new());
-    }
+    let (code, guard): (_, &[&str]) = match spec.firmware {
+        Firmware::Bios => return Ok(Vec::new()),
+        Firmware::Uefi | Firmware::UefiPxe => (OVMF_CODE, &[]),
+        // What it has stored is written in system management mode, and nowhere else.
+        Firmware::UefiSecure => (
+            OVMF_CODE_SECURE,
+            &["-machine", "smm=on", "-global", "driver=cfi.pflash01,property=secure,value=on"],
+        ),
+    };
     let vars = folder.join("vars.fd");
-    fs::copy(OVMF_VARS, &vars).with_context(|| format!("copying {OVMF_VARS}"))?;
-    Ok(vec![
+    let stored = spec.variables.as_deref().unwrap_or(Path::new(OVMF_VARS));
+    fs::copy(stored, &vars).with_context(|| format!("copying {}", stored.display()))?;
+    let mut args: Vec<OsString> = guard.iter().map(OsString::from).collect();
+    args.extend([
         "-drive".into(),
-        format!("if=pflash,format=raw,readonly=on,file={OVMF_CODE}").into(),
+        format!("if=pflash,format=raw,readonly=on,file={code}").into(),
         "-drive".into(),
         format!("if=pflash,format=raw,file={}", vars.display()).into(),
-    ])
+    ]);
+    Ok(args)
 }
 
 /// A flush need not reach the host's disk, since what is cut in these tests is QEMU, never the host.

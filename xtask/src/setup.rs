@@ -33,9 +33,14 @@ const TOOLS: &[Tool] = &[
     tool("qemu-system-x86_64", "qemu-system-x86", "qemu-system-x86-core"),
     tool("qemu-img", "qemu-utils", "qemu-img"),
     tool("/usr/share/OVMF/OVMF_CODE_4M.fd", "ovmf", "edk2-ovmf"),
+    tool("/usr/share/OVMF/OVMF_CODE_4M.secboot.fd", "ovmf", "edk2-ovmf"),
     tool("/usr/lib/ipxe/qemu/efi-virtio.rom", "ipxe-qemu", "ipxe-roms-qemu"),
     tool("/usr/lib/ipxe/undionly.kpxe", "ipxe", "ipxe-bootimgs-x86"),
     tool("swtpm", "swtpm", "swtpm"),
+    // what Secure Boot checks
+    tool("openssl", "openssl", "openssl"),
+    tool("sbsign", "sbsigntool", "sbsigntools"),
+    tool("/usr/lib/systemd/boot/efi/linuxx64.efi.stub", "systemd-boot-efi", "systemd-boot-unsigned"),
     tool("ip", "iproute2", "iproute"),
     tool("dnsmasq", "dnsmasq-base", "dnsmasq"),
     tool("ssh", "openssh-client", "openssh-clients"),
@@ -95,7 +100,7 @@ const TOOLS: &[Tool] = &[
     tool("createrepo_c", "createrepo-c", "createrepo_c"),
     tool("rpmbuild", "rpm", "rpm-build"),
     tool("dnf", "dnf", "dnf"),
-    // pykickstart, in a Python environment of its own
+    // pykickstart and virt-firmware, each in a Python environment of its own
     tool("python3", "python3", "python3"),
     tool("/usr/share/python-wheels", "python3-venv", "python3"),
 ];
@@ -106,7 +111,8 @@ pub fn run() -> Result<()> {
     packages()?;
     output(&mut cmd("bash", [musl_script()])).context("setting up the static toolchain")?;
     cargo_deny()?;
-    pykickstart().context("setting up pykickstart, which reads our kickstarts back")?;
+    python("pykickstart", "tests/stock").context("setting up what reads our kickstarts back")?;
+    python("virt-firmware", "tests/firmware").context("setting up what puts keys into firmware")?;
     artefacts::kernel().context("making the root that tests install")?;
     stock::stock().context("making the stock side of package installs")?;
     println!("setup: all there ({:.1} s)", started.elapsed().as_secs_f64());
@@ -198,17 +204,17 @@ fn is_root() -> Result<bool> {
     Ok(output(&mut cmd("id", ["-u"]))?.trim() == "0")
 }
 
-/// Makes the Python environment of the kickstart tests, with what `tests/stock/requirements.txt` pins. A copy of that file
-/// inside says that it is whole.
-fn pykickstart() -> Result<()> {
-    let requirements = paths::workspace().join("tests/stock/requirements.txt");
+/// Makes the Python environment `name`, with what the `requirements.txt` in `folder` pins. A copy of that file inside says
+/// that it is whole.
+fn python(name: &str, folder: &str) -> Result<()> {
+    let requirements = paths::workspace().join(folder).join("requirements.txt");
     let wanted = fs::read(&requirements).with_context(|| format!("reading {}", requirements.display()))?;
-    let folder = paths::target().join("pykickstart");
+    let folder = paths::target().join(name);
     let stamp = folder.join("requirements.txt");
     if fs::read(&stamp).is_ok_and(|there| there == wanted) {
         return Ok(());
     }
-    println!("setup: installing pykickstart into {}", folder.display());
+    println!("setup: installing {name} into {}", folder.display());
     let word = |path: &Path| path.to_string_lossy().into_owned();
     output(&mut cmd("python3", ["-m", "venv", "--clear", &word(&folder)]))?;
     let pip = ["install", "--quiet", "--disable-pip-version-check", "--requirement", &word(&requirements)];

@@ -3,6 +3,7 @@
 mod chip;
 mod clock;
 mod secrets;
+mod secure_boot;
 
 use std::time::Duration;
 
