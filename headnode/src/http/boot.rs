@@ -185,7 +185,7 @@ pub async fn token_asked_for(
     Ok(Json(TokenAnswer { token: Secret::new(attempts::token(&app.keys.now(), attempt).as_str()) }))
 }
 
-/// The attempt that the machine with this MAC begins now, or has begun to begin; `how` is for the log.
+/// The attempt of the machine with this MAC: a new one, unless its last has not begun. `how` it comes is for the log.
 async fn attempt_of(app: &App, peer: SocketAddr, mac: &str, how: &str) -> Result<Uuid, Refused> {
     let mac = mac_of(mac).ok_or_else(|| Refused::new(ErrorCode::NotFound, "this is no MAC address"))?;
     let Some(node) = app.store.node_by_mac(&mac).await? else {
