@@ -1,7 +1,8 @@
 //! `installer plan` on the machine that runs the tests, which is none that its document means: refused, for people and
 //! for programs.
 
-#![allow(clippy::unwrap_used, reason = "test code")]
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+#![allow(clippy::disallowed_methods, reason = "a test runs the program")]
 
 use std::process::{Command, Output};
 
