@@ -176,6 +176,8 @@ pub struct Prepared {
     pub data: PathBuf,
     /// Our initrd.
     pub initrd: PathBuf,
+    /// That with the programs for arrays, volumes and encryption, of the netboot pair [`STACKED`].
+    pub stacked: PathBuf,
     /// The public keys in it.
     pub trust: PathBuf,
 }
@@ -195,11 +197,12 @@ pub fn prepared() -> Result<Prepared> {
     let inside = |folder: &Path| Prepared {
         data: folder.join("head"),
         initrd: folder.join("initrd.img"),
+        stacked: folder.join("stacked.img"),
         trust: folder.join("trust.json"),
     };
     let folder = cache::entry("prepared", &recipe, |folder| {
         fs::create_dir_all(folder).with_context(|| format!("making {}", folder.display()))?;
-        let Prepared { data, initrd, trust } = inside(folder);
+        let Prepared { data, initrd, stacked, trust } = inside(folder);
         let headnode = |args: &[&str]| -> Result<String> {
             output(cmd(&paths::program("headnode")?.to_string_lossy(), ["--data-dir"]).arg(&data).args(args))
         };
@@ -207,7 +210,6 @@ pub fn prepared() -> Result<Prepared> {
         headnode(&["trust", "--write", &trust.to_string_lossy()])?;
         artefacts::initrd(&kernel, &trust, &initrd)?;
         headnode(&["image", "import", IMAGE, &root.to_string_lossy()])?;
-        let stacked = folder.join("stacked.img");
         artefacts::stacked_initrd(&kernel, &trust, &stacked)?;
         let kernel = kernel.image.to_string_lossy();
         for (name, initrd) in [(IMAGE, &initrd), (STACKED, &stacked)] {

@@ -109,10 +109,8 @@ pub async fn open(
             let key = attempts::session(&app.keys.now(), session.attempt, claim.key);
             let key = match chip {
                 Some(chip) => {
-                    let wrapped = chip.wrap(&key)?;
-                    // Not before the token was right: only then this is the node, as far as that can be known.
-                    app.store.accept_tpm(&session.node, chip.name, &peer_name).await?;
-                    SessionKey::Wrapped(wrapped)
+                    app.store.wrapped_for(session.attempt, chip.name).await?;
+                    SessionKey::Wrapped(chip.wrap(&key)?)
                 }
                 None => SessionKey::Plain(Secret::new(key.as_str())),
             };
@@ -183,11 +181,16 @@ pub(super) fn installing(session: &Session) -> Result<(), Refused> {
 /// `GET /api/v1/nii`: the secrets go out while the attempt that the session belongs to is under way, not after.
 pub async fn nii(
     State(app): State<App>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
     session: Session,
     Query(nonce): Query<Nonce>,
 ) -> Result<Json<Envelope>, Refused> {
     let nonce = nonce.checked()?;
     installing(&session)?;
+    if let Some(tpm) = session.tpm {
+        // Not before: who only had the token may have named another machine's.
+        app.store.accept_tpm(&session.node, tpm, &peer_text(peer)).await?;
+    }
     let escrow = in_escrow(&app, &session).await?;
     let recipe = Recipe::of(&app.store, session.node).await?;
     let json = recipe.nii(Form::WithSecrets(escrow))?;

@@ -18,6 +18,7 @@ use crate::clock;
 use crate::keys::{self, Keys};
 use crate::report::Report;
 use crate::state::{Cause, State};
+use crate::tpm::Name;
 
 /// An unused token ends after this time.
 const TOKEN_MS: i64 = 30 * 60 * 1000;
@@ -89,6 +90,8 @@ pub struct Session {
     pub boot_id: Uuid,
     /// What kind of install its NII says; `None` before that is released.
     pub kind: Option<InstallType>,
+    /// The TPM that its key was wrapped for, if its group wants one.
+    pub tpm: Option<Name>,
 }
 
 /// What a node shows to get a session.
@@ -334,6 +337,7 @@ impl Store {
             attempt: attempt.id,
             boot_id: claim.boot_id,
             kind: kind(&row)?,
+            tpm: None,
             node: node.clone(),
         };
         let why = match bound {
@@ -368,6 +372,19 @@ impl Store {
         Ok(Begin::Refused)
     }
 
+    /// The key of an attempt's session was wrapped for this TPM.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub async fn wrapped_for(&self, attempt: Uuid, tpm: Name) -> Result<()> {
+        sqlx::query("UPDATE attempts SET tpm = ? WHERE id = ?")
+            .bind(tpm.to_string())
+            .bind(attempt.to_string())
+            .execute(&self.pool)
+            .await?;
+        Ok(())
+    }
+
     /// An attempt's NII, which says an install of this kind, is released.
     ///
     /// # Errors
@@ -400,8 +417,8 @@ impl Store {
         let node = self.node(row.try_get("node_name")?).await?;
         let boot_id = parsed_option(&row, "boot_id")?.context("a session has a boot")?;
         let (arming, attempt) = (parsed(&row, "arming")?, parsed(&row, "id")?);
-        let kind = kind(&row)?;
-        Ok(Some(Session { node, arming, attempt, boot_id, kind }))
+        let (kind, tpm) = (kind(&row)?, parsed_option(&row, "tpm")?);
+        Ok(Some(Session { node, arming, attempt, boot_id, kind, tpm }))
     }
 }
 

@@ -59,6 +59,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (20, "relays", include_str!("../../migrations/0020_relays.sql")),
     (21, "api keys", include_str!("../../migrations/0021_api_keys.sql")),
     (22, "tpms", include_str!("../../migrations/0022_tpms.sql")),
+    (23, "the TPM of a session", include_str!("../../migrations/0023_attempts_tpm.sql")),
 ];
 
 /// The store.

@@ -7,7 +7,7 @@
 //! * [`clock`]: the system's clock; [`power`]: its end.
 //! * [`salvage`]: what is worth keeping of the systems that were there before.
 //! * [`tpm`]: the machine's TPM.
-//! * [`walk`]: paths inside a root, on old kernels.
+//! * [`walk`]: paths inside a root, on old kernels; [`patience`]: waiting for the kernel.
 //! * [`source`], [`unpack`]: images over HTTP; [`kexec`]: the next kernel.
 //!
 //! One more act is one more arm in [`Linux::act`], and a function in the module of its subject.
@@ -19,6 +19,7 @@ pub mod kexec;
 pub mod modules;
 pub mod mounts;
 pub mod nics;
+pub mod patience;
 pub mod power;
 pub mod processes;
 pub mod root;

@@ -10,7 +10,7 @@ use anyhow::{Context, bail, ensure};
 use rustix::io::Errno;
 use rustix::mount::{MountFlags, UnmountFlags};
 
-use super::disk::patience::patiently;
+use super::patience::patiently;
 use super::processes;
 
 /// One line of /proc/self/mountinfo.

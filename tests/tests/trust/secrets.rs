@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, ensure};
 use tests::disk::Mounted;
 use tests::group::{ADDRESS, Group, MAC, NODE, PASSWORD};
-use tests::head::Head;
+use tests::head::{Head, prepared};
 use tests::run::{cmd, output};
 use tests::scenario;
 use tests::ssh::Key;
@@ -42,15 +42,18 @@ format = "ext4"
 mount = "/vault"
 "#;
 
+/// Words of each program's argument list that the node's kernel tells.
+const WORDS: usize = 24;
+
 /// After a whole install no planted secret is on the wire, in a log, an event, an answer of the head node, an argument list
-/// of this host, or in files of the installed system other than those that are for it. The one-time token was on the
-/// wire, in its own answer, and is nowhere else; the session is nowhere.
+/// of this host or of the node, the initrd, or in files of the installed system other than those that are for it. The one-time
+/// token was on the wire, in its own answer, and is nowhere else; the session is nowhere.
 #[test]
 fn trust_secrets_of_an_install() -> Result<()> {
     scenario::run("trust_secrets_of_an_install", |scenario| {
         let key = Key::new(scenario.scratch())?;
         let mut head = Head::new(scenario)?;
-        let document = Group::disked(STORAGE).stacked().document(&head, &key)?;
+        let document = telling(&Group::disked(STORAGE).stacked().document(&head, &key)?);
         head.armed_node(NODE, MAC, ADDRESS, &document)?;
         head.serve()?;
         let disk = empty_disk(scenario.scratch().join("disk"), 2000)?;
@@ -63,14 +66,20 @@ fn trust_secrets_of_an_install() -> Result<()> {
         vm.console.expect("unpack ", INSTALL)?;
         seen += &arguments()?;
         vm.console.expect("camphor: rebooting", INSTALL)?;
+        let started = vm.console.text();
         vm.cut_power()?;
         head.expect_state(NODE, "installed")?;
+        let is_told = |words: &str| started.contains(words);
+        ensure!(
+            is_told("=\"cryptsetup\"") && is_told("=\"luksFormat\""),
+            "the kernel did not tell what it starts"
+        );
         let said = scenario.scratch().join("said");
         fs::write(&said, seen + &answers(&head)?).context("writing what was said")?;
         head.kill()?;
         let hash = document.lines().find_map(|line| line.strip_prefix("password_hash = "));
         let hash = hash.context("the document has no hash")?.trim_matches('"');
-        let mut places = vec![wire.clone(), said, scenario.logs.clone()];
+        let mut places = vec![wire.clone(), said, unpacked(scenario.scratch())?, scenario.logs.clone()];
         places.extend(given_away(&head)?);
         for secret in [hash, PASSWORD, PASSPHRASE] {
             let found = files_with(secret, &places)?;
@@ -85,6 +94,23 @@ fn trust_secrets_of_an_install() -> Result<()> {
         }
         Ok(())
     })
+}
+
+/// With a kernel that says on the console what each program is started with: `execve`'s second argument, of the registers that
+/// it is called with (Documentation/trace/kprobetrace.rst).
+fn telling(document: &str) -> String {
+    let word = |n: usize| format!(",w{n}=+u0(+u{}(+104(%di))):ustring", 8 * n);
+    let words: String = (0..WORDS).map(word).collect();
+    let arguments =
+        format!(r#"netboot_args = ["tp_printk", "kprobe_event=p:started,__x64_sys_execve{words}", "#);
+    document.replace("netboot_args = [", &arguments)
+}
+
+/// What is in the initrd that the node had.
+fn unpacked(scratch: &Path) -> Result<PathBuf> {
+    let plain = scratch.join("initrd.cpio");
+    output(cmd("zstd", ["-dqf", "-o"]).args([&plain, &prepared()?.stacked]))?;
+    Ok(plain)
 }
 
 /// The argument lists of all processes of this host: head node and dnsmasq are among them.

@@ -7,8 +7,7 @@
 //! * [`firmware_raid`]: disks that belong to an array of the firmware's.
 //! * [`superblock`]: what lies on a disk or a partition, for people.
 //! * [`contents`]: where file systems are, also within RAID members and physical volumes; [`loops`]: a part of a device, to mount.
-//! * [`claim`]: whether disks are still what they were; [`device`]: what an op names, found again; [`release`]: mounts, swap, mappings and arrays that must go; [`patience`]:
-//!   waiting for the kernel.
+//! * [`claim`]: whether disks are still what they were; [`device`]: what an op names, found again; [`release`]: mounts, swap, mappings and arrays that must go.
 //! * [`survey`]: the disks of a machine, as facts; [`attachment`]: how and where one is attached; [`holders`]: what the kernel
 //!   has built on them.
 
@@ -25,7 +24,6 @@ pub mod groups;
 pub mod holders;
 pub mod loops;
 pub mod partitions;
-pub mod patience;
 pub mod record;
 pub mod release;
 pub mod superblock;

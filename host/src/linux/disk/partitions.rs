@@ -13,7 +13,7 @@ use plan::op::PartitionRef;
 use rustix::io::Errno;
 use rustix::ioctl::{Setter, ioctl};
 
-use super::patience::{PATIENCE, comes_true, patiently};
+use crate::linux::patience::{PATIENCE, comes_true, patiently};
 
 /// Unit of the numbers in sysfs and /proc, whatever the sector size.
 const SYSFS_SECTOR: u64 = 512;

@@ -17,7 +17,7 @@ use rustix::ioctl::{NoArg, Opcode, Updater, ioctl, opcode};
 use rustix::mount::UnmountFlags;
 
 use super::device::find_mapped;
-use super::patience::{comes_true, patiently};
+use crate::linux::patience::{comes_true, patiently};
 use crate::linux::{mounts, processes};
 
 /// `STOP_ARRAY` of linux/raid/md_u.h.

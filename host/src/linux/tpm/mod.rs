@@ -16,6 +16,7 @@ use nii::secret::Secret;
 use nii::tpm::{COORDINATE, Credential, ENDORSEMENT_KEY, Tpm};
 
 use self::command::{Answer, Auth, Command};
+use crate::linux::patience::comes_true;
 
 /// The kernel's resource manager: every program has the chip's memory for itself.
 const DEVICE: &str = "/dev/tpmrm0";
@@ -65,6 +66,8 @@ impl Chip {
     /// # Errors
     /// When the kernel has none, or it refuses.
     pub fn open() -> Result<Self> {
+        // Its driver may be a module that is being loaded.
+        comes_true(|| Path::new(DEVICE).exists());
         let opened = OpenOptions::new().read(true).write(true).open(DEVICE);
         let file = opened.with_context(|| match Path::new(ANY_DEVICE).exists() {
             true => "opening /dev/tpmrm0: the chip is a TPM 1.2, and a TPM 2.0 is needed",
