@@ -4,7 +4,7 @@
 //! committed. Writing both is [`plan::Act::WriteJournal`] and [`plan::Act::SetPartitionType`].
 
 use plan::facts::{Disk, Facts, JournalRecord};
-use plan::journal::{IN_PROGRESS, PARTITION};
+use plan::journal::is_committed;
 use uuid::Uuid;
 
 /// How far the install of one arming came.
@@ -18,28 +18,15 @@ pub enum State {
     Committed(JournalRecord),
 }
 
-/// The state of the install of `arming`. A package install is committed by its record, since anaconda changes the root's
-/// type by itself, and so is one whose root is on partitions that are kept; any other by its root's type. Earlier attempts may have gone to several disks: one whose own root is whole
-/// counts. A record whose root partition is not on its disk counts as in progress.
+/// The state of the install of `arming`. Earlier attempts may have gone to several disks: one whose own root is whole counts.
 pub fn state(facts: &Facts, arming: Uuid) -> State {
-    let is_whole = |disk: &&Disk| {
-        let (record, table) = (disk.journal.as_ref(), disk.table.as_ref());
-        let entries = table.map_or(&[][..], |table| &table.partitions);
-        let root = entries.iter().find(|entry| record.is_some_and(|record| entry.guid == record.root));
-        let is_kept = root.is_some_and(|root| root.kind == PARTITION);
-        let by_record = record.is_some_and(|record| record.image.is_none()) || is_kept;
-        match (by_record, record, root) {
-            (true, Some(record), Some(_)) => record.committed,
-            (_, _, root) => root.is_some_and(|root| root.kind != IN_PROGRESS),
-        }
-    };
     let known: Vec<&Disk> = facts
         .disks
         .iter()
         .filter(|disk| disk.journal.as_ref().is_some_and(|record| record.arming == arming))
         .collect();
     let record = |disk: &Disk| disk.journal.clone();
-    if let Some(record) = known.iter().copied().find(is_whole).and_then(record) {
+    if let Some(record) = known.iter().copied().find(|disk| is_committed(disk)).and_then(record) {
         return State::Committed(record);
     }
     known.first().copied().and_then(record).map_or(State::None, State::InProgress)
@@ -50,6 +37,7 @@ mod tests {
     use nii::digest::Digest;
     use nii::v1::PartitionType;
     use plan::facts::{Firmware, Table, TableEntry};
+    use plan::journal::{IN_PROGRESS, PARTITION};
 
     use super::*;
 

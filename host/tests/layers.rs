@@ -278,23 +278,29 @@ fn a_change_that_was_cut_off_is_undone() {
         lvm.create("-L 4M -n kept ring");
         let device = File::options().read(true).write(true).open(&loops.path).unwrap();
         let read = || fs::read(&loops.path).unwrap()[..64 << 10].to_vec();
+        // The text that a start points to.
+        let lose = |start: &[u8]| {
+            let lost = u64::from_le_bytes(start[AREA + 40..AREA + 48].try_into().unwrap());
+            device.write_all_at(&[0x5a; 512], AREA as u64 + lost).unwrap();
+            device.sync_all().unwrap();
+        };
         for round in 0..14 {
             lvm.run(&format!("vgchange -q --addtag round{round}-{} ring", "x".repeat(900)));
             let (before, group) = (read(), group_on(&loops));
             lvm.create("-L 4M -n lost ring");
-            let after = read();
-            let lost = u64::from_le_bytes(after[AREA + 40..AREA + 48].try_into().unwrap());
-            device.write_all_at(&[0x5a; 512], AREA as u64 + lost).unwrap();
-            device.sync_all().unwrap();
-            assert_eq!(
-                back::step(&loops.path, "other")
-                    .unwrap_err()
-                    .root_cause()
-                    .to_string()
-                    .split(" before")
-                    .next(),
-                Some("the ring has no whole text of the group `other`")
-            );
+            lose(&read());
+            let refused = |group: &str| {
+                let before = read();
+                let why = format!("{:#}", back::step(&loops.path, group).unwrap_err());
+                assert_eq!(read(), before, "{why}");
+                why
+            };
+            assert!(refused("other").contains("no text of the group `other` is left"));
+            if round == 13 {
+                lose(&before);
+                assert!(refused("ring").contains("is not the one before the lost one"), "two are not undone");
+                break;
+            }
             assert_eq!(back::step(&loops.path, "ring").unwrap(), 1, "{round}");
             assert_eq!(place(&read()), place(&before), "{round}");
             assert_eq!(group_on(&loops), group);

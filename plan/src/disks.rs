@@ -113,6 +113,9 @@ fn choose<'a>(
         refusal(select, disk, facts)
     };
     let matching: Vec<&facts::Disk> = facts.disks.iter().filter(|disk| refused(disk).is_none()).collect();
+    if let Some(why) = matching.iter().find_map(|disk| unreadable(disk)) {
+        return Err(why);
+    }
     let (disk, layout) = match (matching.as_slice(), select.pick) {
         ([], _) => return Err(nothing_matches(facts, &refused)),
         ([disk], _) => (*disk, lay_out(disk).map_err(|error| error.to_string())?),
@@ -139,6 +142,17 @@ fn choose<'a>(
         ));
     }
     Ok((disk, layout))
+}
+
+/// Why it cannot be known whether a disk that matches is the one that is meant: the next one may hold somebody's data.
+fn unreadable(disk: &facts::Disk) -> Option<String> {
+    let why = disk.unreadable.as_ref()?;
+    let way_out = wipe::way_out(&disk.path).filter(|_| wipe::is_ata(disk));
+    let way_out = way_out.map(|way| format!("; {way}")).unwrap_or_default();
+    Some(format!(
+        "{} may be the one, and cannot be read: {why}{way_out}; or name another disk",
+        describe(disk)
+    ))
 }
 
 /// Why the disk is not one that may be written by itself: a member of firmware RAID, or one path of several to the same
@@ -174,11 +188,6 @@ fn not_alone(facts: &Facts, disk: &facts::Disk) -> Option<String> {
 
 /// Why the disk is not what the selector asks for; `None` if it is.
 fn refusal(select: &DiskSelect, disk: &facts::Disk, facts: &Facts) -> Option<String> {
-    if let Some(why) = &disk.unreadable {
-        let way_out = wipe::way_out(&disk.path).filter(|_| wipe::is_ata(disk));
-        let way_out = way_out.map(|way| format!("; {way}")).unwrap_or_default();
-        return Some(format!("cannot be read: {why}{way_out}"));
-    }
     if let Some(why) = select.texts().find_map(|(name, wanted)| misses(name, wanted, disk)) {
         return Some(why);
     }

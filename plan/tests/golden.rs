@@ -4,10 +4,12 @@
 
 mod support;
 
+use plan::facts::JournalRecord;
 use plan::{Act, Op, Plan};
 use serde_json::json;
 use support::model::is_loader;
 use support::{Case, bios, cases, debian, dump, stacks};
+use uuid::Uuid;
 
 /// What every golden plan of a disked node shows, after a look at its order.
 fn golden(case: &Case) -> String {
@@ -115,4 +117,25 @@ fn uefi_mirrored_esp_btrfs_and_luks() {
 #[test]
 fn volumes_anew_beside_kept_ones() {
     insta::assert_snapshot!(golden(&stacks::kept_group()));
+}
+
+/// Only where an install was cut off: elsewhere a text that LVM cannot read may be old, and so the one before it.
+#[test]
+fn a_change_of_a_group_is_undone_after_an_install_that_was_cut_off() {
+    let undoes = |record: Option<bool>| {
+        let mut case = stacks::kept_group();
+        let system = &mut case.facts.disks[0];
+        let table = system.table.as_ref().expect("a table");
+        system.journal = record.map(|committed| JournalRecord {
+            version: 1,
+            node: "n001".into(),
+            arming: Uuid::from_u128(99),
+            attempt: Uuid::from_u128(98),
+            root: table.partitions[0].guid,
+            image: None,
+            committed,
+        });
+        golden(&case).contains("is undone")
+    };
+    assert_eq!([None, Some(true), Some(false)].map(undoes), [false, false, true]);
 }

@@ -149,6 +149,17 @@ fn a_disk_by_its_number() {
     let broken = |disks: &mut Vec<plan::facts::Disk>| disks[0].unreadable = Some("input/output error".into());
     assert_eq!(written(number(2, broken)).as_deref(), Some("/dev/vdb"), "it counts");
     refused(number(1, broken).disked(), SELECT, &["cannot be read: input/output error"]);
+    let picking = |pick: &str| {
+        let mut case = number(1, broken);
+        case.nii["storage"]["disks"][0]["select"] = json!({"pick": pick});
+        case
+    };
+    for pick in ["first", "smallest", "largest"] {
+        refused(picking(pick).disked(), SELECT, &["/dev/vda", "may be the one, and cannot be read"]);
+    }
+    let mut other = picking("first");
+    other.nii["storage"]["disks"][0]["select"] = json!({"path": "/dev/vdb"});
+    assert_eq!(written(other).as_deref(), Some("/dev/vdb"), "it was named");
     let locked = |disks: &mut Vec<plan::facts::Disk>| {
         disks[0].unreadable = Some("input/output error".into());
         disks[0].transport = Some("sata".into());

@@ -262,7 +262,12 @@ fn disks(spec: &Spec) -> Vec<OsString> {
         for node in blocks(index, disk, log.map(PathBuf::as_path)) {
             args.extend(["-blockdev".into(), node.to_string().into()]);
         }
-        let device = if index < spec.disks.len() { "virtio-blk-pci" } else { NVME };
+        let device = match (index < spec.disks.len(), log) {
+            (false, _) => NVME,
+            (true, None) => "virtio-blk-pci",
+            // Two of them at once would lie over one another in the log.
+            (true, Some(_)) => "virtio-blk-pci,write-zeroes=off",
+        };
         let place = format!("{device},drive=disk{index},serial=camphor{index},bootindex={}", index + 1);
         args.extend(["-device".into(), place.into()]);
     }

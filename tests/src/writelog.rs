@@ -50,15 +50,15 @@ impl Random {
 }
 
 impl Log {
-    /// Reads the headers of a log. The superblock's count may be behind: what is no request ends it.
+    /// Reads the headers of a log, whose machine has ended. The superblock's count may be behind: what is no request ends it.
     ///
     /// # Errors
-    /// When it is no log, or marks nothing.
+    /// When it is no log, has fewer requests than it says, or marks nothing.
     pub fn open(path: &Path) -> Result<Self> {
         let what = || format!("reading the log of writes {}", path.display());
         let file = File::open(path).with_context(what)?;
         let size = file.metadata().with_context(what)?.len();
-        let [magic, version, _, sector] = numbers(&file, 0).with_context(what)?;
+        let [magic, version, least, sector] = numbers(&file, 0).with_context(what)?;
         let sector = sector & 0xffff_ffff;
         ensure!(magic == MAGIC && version == 1 && sector == 512, "{} is no log of writes", path.display());
         let (mut requests, mut marks) = (Vec::new(), Vec::new());
@@ -76,6 +76,8 @@ impl Log {
             requests.push(request);
             at += sector + if flags & DISCARD == 0 { request.length } else { 0 };
         }
+        let (count, shown) = (requests.len() as u64, path.display());
+        ensure!(count >= least, "{shown} says that it has {least} requests, and {count} can be read");
         ensure!(!marks.is_empty(), "{} shows no op", path.display());
         Ok(Self { file, requests, marks })
     }

@@ -38,6 +38,8 @@ pub fn run() -> Result<()> {
         vm.console.follow(relay);
         vm.console.expect("Run /init", PATIENCE)?;
         done("firmware, PXE, kernel");
+        // With the network first and nobody there, UEFI asks it for minutes.
+        vm.disk_first()?;
         vm.wait_reset(PATIENCE)?;
         done("install");
         head.kill()?;

@@ -64,12 +64,12 @@ pub fn make(sys: &Path, act: &StackAct, watch: &mut dyn Watch) -> anyhow::Result
     if let StackAct::RemoveVolume { volume, devices } = act {
         is_alone(volume, devices)?;
     }
-    if let StackAct::CheckGroup { group, devices } = act {
-        mend(group, devices, watch);
-    }
     // The programs get paths, and after a reset of its bus a disk may have the path of another.
-    for device in written(act) {
+    for device in touched(act) {
         device::find(sys, &device)?;
+    }
+    if let StackAct::CheckGroup { group, devices, undo: true } = act {
+        undo(group, devices, watch);
     }
     for command in tools::commands(act) {
         match command.input {
@@ -77,6 +77,10 @@ pub fn make(sys: &Path, act: &StackAct, watch: &mut dyn Watch) -> anyhow::Result
             None => processes::run(&command.argv, watch),
         }
         .with_context(|| way_out(act))?;
+    }
+    if let StackAct::MakeVolume { devices, .. } | StackAct::RemoveVolume { devices, .. } = act {
+        // LVM does not: after a power cut two changes might be lost, and only one can be undone.
+        devices.iter().try_for_each(flush)?;
     }
     if let StackAct::MakeArray { array, .. } = act {
         // Members are wiped at their ends, and an array's own bytes begin behind that: an old array of the same shape would
@@ -86,12 +90,15 @@ pub fn make(sys: &Path, act: &StackAct, watch: &mut dyn Watch) -> anyhow::Result
     Ok(())
 }
 
-/// The devices that an act makes something of, whatever is on them.
-fn written(act: &StackAct) -> Vec<BlockDevice> {
+/// The devices that an act writes to.
+fn touched(act: &StackAct) -> Vec<BlockDevice> {
     match act {
         StackAct::MakeArray { devices, .. } => devices.iter().cloned().map(BlockDevice::Partition).collect(),
         StackAct::MakeLuks { device, .. } => vec![device.clone()],
-        StackAct::MakeGroup { devices, .. } => devices.clone(),
+        StackAct::MakeGroup { devices, .. }
+        | StackAct::CheckGroup { devices, .. }
+        | StackAct::MakeVolume { devices, .. }
+        | StackAct::RemoveVolume { devices, .. } => devices.clone(),
         _ => Vec::new(),
     }
 }
@@ -134,7 +141,7 @@ fn is_group(group: &str, devices: &[BlockDevice]) -> bool {
 }
 
 /// Undoes the change that a power cut left half of, if LVM cannot read the group. That it is whole then LVM says.
-fn mend(group: &str, devices: &[BlockDevice], watch: &mut dyn Watch) {
+fn undo(group: &str, devices: &[BlockDevice], watch: &mut dyn Watch) {
     if is_group(group, devices) {
         return;
     }
@@ -145,6 +152,11 @@ fn mend(group: &str, devices: &[BlockDevice], watch: &mut dyn Watch) {
             Err(error) => watch.log(&format!("{error:#}")),
         }
     }
+}
+
+fn flush(device: &BlockDevice) -> anyhow::Result<()> {
+    let path = device.path();
+    File::open(&path).and_then(|file| file.sync_all()).with_context(|| format!("flushing {path}"))
 }
 
 /// Thin volumes and snapshots would go with the volume that they take their blocks from.

@@ -87,13 +87,15 @@ pub enum StackAct {
         /// Extent size in MiB; `None`: LVM's default.
         extent_mib: Option<u32>,
     },
-    /// Check that a group is there and whole; its volumes stay as they are. Where a power cut left half of a change of it, LVM
-    /// cannot read it: then that change is undone.
+    /// Check that a group is there and whole; its volumes stay as they are.
     CheckGroup {
         /// Its name.
         group: String,
         /// What it is made of.
         devices: Vec<BlockDevice>,
+        /// Whether an install was cut off here, maybe in the middle of a change of the group, which LVM cannot read then: that
+        /// change is undone.
+        undo: bool,
     },
     /// Stop the volumes of a group.
     StopGroup {
@@ -149,7 +151,8 @@ impl fmt::Display for StackAct {
             Self::MakeGroup { group, devices, .. } => {
                 write!(f, "make volume group {group} of {}", nodes(devices))
             }
-            Self::CheckGroup { group, .. } => {
+            Self::CheckGroup { group, undo: false, .. } => write!(f, "check volume group {group}"),
+            Self::CheckGroup { group, undo: true, .. } => {
                 write!(f, "check volume group {group}; a change of it that was cut off is undone")
             }
             Self::StopGroup { group, .. } => write!(f, "stop volume group {group}"),

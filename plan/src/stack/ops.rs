@@ -7,6 +7,8 @@ use nii::secret::Secret;
 use nii::v1::{Device, Format, LogicalVolume, Luks, PartitionType, Raid, VolumeGroup};
 
 use super::{Stack, group, volume_ref};
+use crate::facts::Disk;
+use crate::journal;
 use crate::op::{Act, BlockDevice, Holder, Op, PartitionRef, StackAct, VolumeKind};
 
 /// All ops. What is kept is started only if something is made on it; what is not there has a finding already, and is left
@@ -103,6 +105,12 @@ impl Maker<'_> {
         Some(if luks.preserve { vec![open] } else { vec![make, open] })
     }
 
+    /// Whether a disk says of an install that it is in progress.
+    fn was_cut_off(&self) -> bool {
+        let is_begun = |disk: &Disk| disk.journal.is_some() && !journal::is_committed(disk);
+        self.stack.facts.disks.iter().any(is_begun)
+    }
+
     /// The group and its volumes: those of a fixed size first, then the one that takes the rest, then thin ones, which need
     /// their pools.
     fn group(&mut self, group: &VolumeGroup) {
@@ -114,7 +122,7 @@ impl Maker<'_> {
         let name = group.name.clone();
         let start = match group.preserve {
             true => Op::new(
-                StackAct::CheckGroup { group: name, devices: devices.clone() },
+                StackAct::CheckGroup { group: name, devices: devices.clone(), undo: self.was_cut_off() },
                 "volumes of it are made anew",
             ),
             false => Op::new(
@@ -177,7 +185,7 @@ pub(crate) fn stop(started: &[Op]) -> Vec<Op> {
             StackAct::OpenLuks { crypt, .. } => {
                 Act::Release { holder: Holder::Mapped { name: crypt.crypt.clone(), uuid: None } }
             }
-            StackAct::MakeGroup { group, devices, .. } | StackAct::CheckGroup { group, devices } => {
+            StackAct::MakeGroup { group, devices, .. } | StackAct::CheckGroup { group, devices, .. } => {
                 let (group, devices) = (group.clone(), devices.clone());
                 Act::Stack(StackAct::StopGroup { group, devices })
             }

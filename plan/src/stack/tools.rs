@@ -53,7 +53,7 @@ pub fn commands(act: &StackAct) -> Vec<Command<'_>> {
             group.splice(2..2, extent);
             vec![plain(create, paths(devices)), plain(group, paths(devices))]
         }
-        StackAct::CheckGroup { group, devices } => {
+        StackAct::CheckGroup { group, devices, .. } => {
             vec![plain(lvm("vgck", devices, &[group]), [])]
         }
         StackAct::StopGroup { group, devices } => {

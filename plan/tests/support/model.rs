@@ -268,9 +268,14 @@ impl Model {
                 self.start(format!("/dev/mapper/{}", crypt.crypt), vec![device.path()], op);
             }
             StackAct::CheckLuks { device, .. } => self.assert_runs(device, op),
-            StackAct::MakeGroup { group, devices, .. } | StackAct::CheckGroup { group, devices } => {
+            StackAct::MakeGroup { group, devices, .. } | StackAct::CheckGroup { group, devices, .. } => {
                 devices.iter().for_each(|device| self.assert_runs(device, op));
-                self.start(group.clone(), paths(devices), op);
+                // The same group, whether or not an attempt before was cut off.
+                let mut act = act.clone();
+                if let StackAct::CheckGroup { undo, .. } = &mut act {
+                    *undo = false;
+                }
+                self.start(group.clone(), paths(devices), &Op::new(act, op.reason.clone()));
             }
             StackAct::MakeVolume { volume, .. } => {
                 let on = match act {

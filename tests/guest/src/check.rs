@@ -49,7 +49,7 @@ fn start(op: &Op, machine: &mut dyn Machine) -> Result<()> {
     let Act::Stack(act) = &op.act else { return Ok(()) };
     let act = match act.clone() {
         StackAct::MakeArray { array, devices, .. } => StackAct::StartArray { array, devices },
-        StackAct::MakeGroup { group, devices, .. } | StackAct::CheckGroup { group, devices } => {
+        StackAct::MakeGroup { group, devices, .. } | StackAct::CheckGroup { group, devices, .. } => {
             return activate(&group, &devices);
         }
         start @ (StackAct::StartArray { .. } | StackAct::OpenLuks { .. }) => start,

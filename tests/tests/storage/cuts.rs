@@ -118,12 +118,25 @@ fn power_cuts(name: &str, layout: &Layout, cuts: usize) -> Result<()> {
     })
 }
 
-/// Where one of so many `cuts` falls, and in which op: in each op in turn, or in some all over the install if they are fewer,
-/// and now and then at the very end.
+/// The log of an install that said `NAME whole, N ops…`, with all of these.
+pub fn whole(log: &Path, said: &str) -> Result<Log> {
+    let log = Log::open(log)?;
+    let ops = log.counts().0;
+    ensure!(said.contains(&format!(" whole, {ops} ops")), "the log shows {ops} ops: {said}");
+    Ok(log)
+}
+
+/// Where one of so many `cuts` falls, and in which op: now and then at the very end, and the others in each op in turn, or in
+/// some all over the install if they are fewer.
 pub fn place(log: &Log, number: usize, cuts: usize, random: &mut Random) -> (usize, usize) {
     let (ops, _) = log.counts();
-    let step = (ops / cuts.max(1)).max(1);
-    if number % LATE == LATE - 1 { log.late(random) } else { log.within(number * step % ops, random) }
+    if number % LATE == LATE - 1 {
+        return log.late(random);
+    }
+    let late = |numbers: usize| numbers / LATE;
+    let (number, others) = (number - late(number), cuts - late(cuts));
+    let op = if others < ops { number * ops / others } else { number % ops };
+    log.within(op, random)
 }
 
 impl Layout {
@@ -138,7 +151,7 @@ impl Layout {
         let said = storage::finish(&mut vm, 1, MACHINE)?;
         ensure!(said[0].contains(kept), "{}, and it was {kept} before", said[0]);
         vm.cut_power()?;
-        Log::open(&log)
+        whole(&log, &said[0])
     }
 
     /// Many at once, each by itself.

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write as _;
+use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -13,13 +14,13 @@ use tests::disk::partitions;
 use tests::scenario::{self, Scenario};
 use tests::storage::{self, Case};
 use tests::vm::{Spec, empty_disk};
-use tests::writelog::{Log, Random};
+use tests::writelog::Random;
 
 use crate::cuts;
 use crate::kept::stacks;
 
 /// How many cuts without being told: each has a machine of its own, for two groups in one cannot have one name.
-const CUTS: usize = 4;
+const CUTS: usize = 5;
 /// MiB of the disk, which has both members of each array: only one disk's writes are recorded.
 const SIZE: u64 = 760;
 /// One install.
@@ -33,49 +34,68 @@ fn storage_power_cuts_kept_stacks() -> Result<()> {
         let file = |name: &str| scenario.scratch().join(name);
         let start = empty_disk(file("start"), SIZE)?;
         let spec = Spec { disks: vec![start.clone()], ..Spec::default() };
-        let kept = install(scenario, spec, stacks("old-stacks", false, 1).filled())?;
+        let kept = digests(&install(scenario, spec, stacks("old-stacks", false, 1).filled())?)?.to_owned();
         let recorded = file("recorded");
         fs::copy(&start, &recorded).context("copying a disk")?;
         let log = empty_disk(file("log"), 0)?;
         let spec = Spec { disks: vec![recorded], log: Some(log.clone()), ..Spec::default() };
         let again = || stacks("kept-stacks", true, 1);
-        is_same(&kept, &install(scenario, spec, again().with_files(300).marked_on("camphor0"))?)?;
-        let log = Log::open(&log)?;
+        let said = install(scenario, spec, again().with_files(300).marked_on("camphor0"))?;
+        is_same(&kept, &said)?;
+        let log = cuts::whole(&log, &said)?;
         let (started, mut random) = (Instant::now(), Random(7));
         let old = guids(&start)?;
-        let mut seen: BTreeMap<(usize, bool), usize> = BTreeMap::new();
+        let mut seen: BTreeMap<(usize, &str), usize> = BTreeMap::new();
         for number in 0..cuts {
             let (cut, op) = cuts::place(&log, number, cuts, &mut random);
             let disk = file("cut");
             fs::copy(&start, &disk).context("copying a disk")?;
             log.replay(&disk, cut, &mut random)?;
-            let is_new = guids(&disk)? != old;
+            let outcome = match guids(&disk)? {
+                table if table == old => "old table",
+                _ if is_committed(&disk)? => "committed",
+                _ => "begun",
+            };
             let at = || format!("cut {number}: {cut} requests, in op {}", log.op(op));
             let spec = Spec { disks: vec![disk], ..Spec::default() };
             install(scenario, spec, again()).and_then(|said| is_same(&kept, &said)).with_context(at)?;
-            *seen.entry((op, is_new)).or_default() += 1;
+            *seen.entry((op, outcome)).or_default() += 1;
         }
         let (requests, seconds) = (log.counts().1, started.elapsed().as_secs());
         let mut text = format!("{cuts} cuts of {requests} requests, {seconds} s\n");
-        for ((op, is_new), count) in seen {
-            let table = if is_new { "new" } else { "old" };
-            let op = log.op(op);
-            text.push_str(&format!(
-                "  {count} {table} table, all bytes kept by another install, in op {op}\n"
-            ));
+        for ((op, outcome), count) in &seen {
+            let op = log.op(*op);
+            text.push_str(&format!("  {count} {outcome}, all bytes kept by another install, in op {op}\n"));
         }
         let _ = write!(std::io::stderr(), "{NAME}: {text}");
+        ensure!(seen.keys().any(|(_, outcome)| *outcome == "committed"), "no cut was so late: {text}");
         Ok(())
     })
 }
 
-/// One install in a machine of its own; the digests of what is kept.
+/// One install in a machine of its own; what it says.
 fn install(scenario: &Scenario, spec: Spec, case: Case) -> Result<String> {
     let mut vm = storage::start(&scenario.net, scenario.scratch(), &scenario.logs, &[case], spec)?;
     let said = storage::finish(&mut vm, 1, MACHINE)?;
     vm.cut_power()?;
-    let digests = said[0].split_once(", kept ").map(|(_, digests)| digests.to_owned());
-    digests.with_context(|| format!("no digest was said: {}", said[0]))
+    Ok(said[0].clone())
+}
+
+/// Of what is kept.
+fn digests(said: &str) -> Result<&str> {
+    let digests = said.split_once(", kept ").map(|(_, digests)| digests);
+    digests.with_context(|| format!("no digest was said: {said}"))
+}
+
+/// By the journal's record: the root's partition is kept, and so is its type.
+fn is_committed(disk: &Path) -> Result<bool> {
+    const TRUE: &[u8] = br#""committed":true"#;
+    let table = partitions(disk)?;
+    let Some(journal) = table.iter().find(|entry| entry["name"] == "camphor") else { return Ok(false) };
+    let start = journal["start"].as_u64().context("the journal has no start")? * 512;
+    let mut bytes = vec![0; 1 << 20];
+    fs::File::open(disk)?.read_exact_at(&mut bytes, start).context("reading the journal")?;
+    Ok(bytes.windows(TRUE.len()).any(|window| window == TRUE))
 }
 
 /// Of all partitions.
@@ -84,6 +104,6 @@ fn guids(disk: &Path) -> Result<Vec<Value>> {
 }
 
 fn is_same(kept: &str, said: &str) -> Result<()> {
-    ensure!(said == kept, "what is kept is {said}, and was {kept}");
+    ensure!(digests(said)? == kept, "{said}, and it was {kept} before");
     Ok(())
 }

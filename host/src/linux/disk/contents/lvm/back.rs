@@ -1,30 +1,32 @@
 //! One step back in a group's metadata. LVM writes the new text, and then the header that points to it, without a flush between:
 //! after a power cut the header may be there, and the text not. No volume of the group is found then. The text of before is
-//! still in the ring, right before the lost one, and is what was true: whatever else was flushed would have flushed the new text.
+//! still in the ring, right before the lost one, and after a cut it is what was true: whatever else was flushed would have flushed
+//! the new text. Where nothing was cut off, a damaged text may be old, and this must not be done.
 
 use std::ops::Range;
 use std::path::Path;
 
 use anyhow::{Context as _, ensure};
 
-use super::{PLACE, Place, SECTOR, TEXT_MAX, area_text, crc, group, label, place, text_at};
+use super::{IGNORED, PLACE, Place, SECTOR, TEXT_MAX, crc, group, label, place, text_at};
 use crate::linux::disk::block::{Block as _, Device};
 use crate::linux::disk::contents::bytes::{Bytes, Extent};
 
 /// Makes each metadata area of a physical volume whose text is lost point to the text of before, which must be of the group
-/// with this name. How many areas that were.
+/// with this name, have the volume in it, and be the newest that is left. How many areas that were.
 ///
 /// # Errors
-/// When the device is no physical volume, somebody uses it, or a text is lost and there is none before it; nothing is
-/// written to that area then.
+/// When the device is no physical volume, cannot be read, or somebody uses it; when a header is damaged, or a text is lost and
+/// there is none before it. Nothing is written to that area then.
 pub fn step(device: &Path, name: &str) -> anyhow::Result<usize> {
     let mut bytes = Extent::whole(device)?.open()?;
     let volume = label(&mut bytes)?.with_context(|| format!("{} has no label of LVM", device.display()))?;
     let mut steps = 0;
     for area in &volume.areas {
-        let is_lost = area_text(&mut bytes, area).is_err();
-        if is_lost {
-            let before = before(&mut bytes, area, name)
+        let lost = place(&mut bytes, area)?;
+        let is_used = lost.flags & IGNORED == 0 && lost.offset != 0;
+        if is_used && crc(&text_at(&mut bytes, area, lost.offset, lost.size)?) != lost.sum {
+            let before = before(&mut bytes, area, lost, (name, &volume.id))
                 .with_context(|| format!("looking for an earlier text on {}", device.display()))?;
             point(device, area, before).with_context(|| format!("writing to {}", device.display()))?;
             steps += 1;
@@ -33,25 +35,37 @@ pub fn step(device: &Path, name: &str) -> anyhow::Result<usize> {
     Ok(steps)
 }
 
-/// The text that ends where the lost one begins.
-fn before(bytes: &mut dyn Bytes, area: &Range<u64>, name: &str) -> anyhow::Result<Place> {
-    let lost = place(bytes, area)?;
+/// The text that ends where the lost one begins. Of others that are whole none may be newer: then there is something else in
+/// its place, from the round before.
+fn before(
+    bytes: &mut dyn Bytes,
+    area: &Range<u64>,
+    lost: Place,
+    (name, volume): (&str, &String),
+) -> anyhow::Result<Place> {
     let (first, room) = (SECTOR as u64, area.end - area.start);
     ensure!(room <= TEXT_MAX && room > first, "an area of {room} bytes");
-    let begin = format!("{name} {{");
     let ring = text_at(bytes, area, first, room - first)?;
-    let length = ring.len();
-    let twice = ring.repeat(2);
-    for start in (0..length).step_by(SECTOR).filter(|start| twice[*start..].starts_with(begin.as_bytes())) {
-        let Some(end) = twice[start..start + length].iter().position(|byte| *byte == 0) else { continue };
-        let (offset, text) = (first + start as u64, &twice[start..=start + end]);
-        let size = text.len() as u64;
-        let is_whole = || std::str::from_utf8(text).is_ok_and(|text| group::parse(text).is_ok());
-        if next(offset, size, room) == lost.offset && is_whole() {
-            return Ok(Place { offset, size, sum: crc(text), flags: lost.flags });
-        }
-    }
-    anyhow::bail!("the ring has no whole text of the group `{name}` before byte {}", lost.offset)
+    let begin = format!("{name} {{");
+    let whole = |start: &usize| {
+        let text = ring[*start..].iter().chain(&ring[..*start]).copied().take_while(|byte| *byte != 0);
+        let mut text: Vec<u8> = text.collect();
+        let group = group::parse(std::str::from_utf8(&text).ok()?).ok()?;
+        text.push(0);
+        let (offset, size) = (first + *start as u64, text.len() as u64);
+        let place = Place { offset, size, sum: crc(&text), flags: lost.flags };
+        group.physical.contains(volume).then_some((group.seqno, place))
+    };
+    let starts = (0..ring.len()).step_by(SECTOR).filter(|start| ring[*start..].starts_with(begin.as_bytes()));
+    let newest = starts.filter_map(|start| whole(&start)).max_by_key(|(seqno, _)| *seqno);
+    let (_, newest) = newest.with_context(|| format!("no text of the group `{name}` is left"))?;
+    ensure!(
+        next(newest.offset, newest.size, room) == lost.offset,
+        "the newest text of the group `{name}` that is left, at byte {}, is not the one before the lost one at {}",
+        newest.offset,
+        lost.offset
+    );
+    Ok(newest)
 }
 
 /// Where LVM puts the text behind another one: at the next sector, and never less than one from the end
