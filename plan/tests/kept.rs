@@ -5,7 +5,7 @@
 mod support;
 
 use nii::v1::PartitionType;
-use plan::facts::{Content, Table, TableEntry};
+use plan::facts::{Content, JournalRecord, Table, TableEntry};
 use plan::op::Act;
 use serde_json::{Value, json};
 use support::{ARMING, Case, GIB, bios, disk};
@@ -218,4 +218,33 @@ fn what_firmware_starts_from_is_not_kept() {
         let why = layout(&case).unwrap_err();
         assert!(why.contains("partition 5 `` of /dev/vda is") && why.contains("by its type"), "{why}");
     }
+}
+
+/// A group that nobody can read may be anything: nothing is written beside it, unless an install was cut off in the middle of it.
+#[test]
+fn a_kept_group_that_cannot_be_read_stops_the_install() {
+    let findings = |label: Option<&str>, begun: bool| {
+        let mut kept = keep(json!({"number": 5}));
+        kept["type"] = json!("lvm");
+        let mut case = case(512, &[kept]);
+        case.nii["storage"]["volume_groups"] =
+            json!([{"name": "data", "devices": ["kept"], "preserve": true}]);
+        let disk = &mut case.facts.disks[0];
+        disk.contents[1].kind = "LVM2_member".into();
+        disk.contents[1].label = label.map(Into::into);
+        disk.journal = begun.then(|| JournalRecord {
+            version: 1,
+            node: "n001".into(),
+            arming: ARMING,
+            attempt: Uuid::from_u128(98),
+            root: Uuid::from_u128(97),
+            image: None,
+            committed: false,
+        });
+        let found = case.disked().err().unwrap_or_default();
+        found.iter().map(ToString::to_string).collect::<String>()
+    };
+    assert!(findings(None, false).contains("what LVM says on `kept`"), "{}", findings(None, false));
+    assert!(!findings(None, true).contains("what LVM says"), "{}", findings(None, true));
+    assert!(!findings(Some("data"), false).contains("what LVM says"));
 }

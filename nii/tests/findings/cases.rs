@@ -12,6 +12,10 @@ pub const OF_STACKED: &[Case] = &[
     ("storage.disks[0].select.number", &["/storage/disks/0/select/number = 0"]),
     ("storage.disks[0].select.pick", &["/storage/disks/0/select = {\"number\": 1, \"pick\": \"first\"}"]),
     (
+        "storage.disks[1].select.pick",
+        &["/storage/disks/1/wipe = \"secure\"", "/storage/disks/1/select = {\"pick\": \"first\"}"],
+    ),
+    (
         "storage.disks[0].select.max_size_mib",
         &["/storage/disks/0/select = {\"min_size_mib\": 2000, \"max_size_mib\": 1000}"],
     ),

@@ -68,6 +68,14 @@ fn groups(stack: &Stack<'_>, out: Out<'_>) {
         no_other(stack, &is_it, &members, &path, &group.name, out);
         all_of(stack, &is_it, group.devices.len(), &path, &group.name, out);
         for label in group.devices.iter().filter(|name| storage.partition(name).is_some()) {
+            let content = stack.found(label).filter(|content| content.kind == "LVM2_member");
+            if content.is_some_and(|content| content.label.is_none()) && !stack.was_cut_off() {
+                let message = format!(
+                    "what LVM says on `{label}` of the group `{}` cannot be read, or it is of no group",
+                    group.name
+                );
+                out.push(Finding::error(format!("storage.volume_groups[{i}].preserve"), message));
+            }
             let found = stack.found(label).and_then(|content| content.label.as_deref());
             if let Some(found) = found.filter(|found| *found != group.name) {
                 let message = format!("`{label}` belongs to the group `{found}`, not to `{}`", group.name);

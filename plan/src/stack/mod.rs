@@ -17,8 +17,9 @@ use nii::v1::{Device, LogicalVolume, Luks, Partition, Raid, Storage, VolumeGroup
 use uuid::Uuid;
 
 use crate::disks::Planned;
-use crate::facts::{Content, Facts};
+use crate::facts::{Content, Disk, Facts};
 use crate::ids::{self, Kind};
+use crate::journal;
 use crate::op::{ArrayRef, BlockDevice, CryptRef, PartitionRef, VolumeRef};
 
 /// The first node for arrays; further ones have lower numbers, as mdadm(8) counts them.
@@ -42,6 +43,12 @@ impl<'a> Stack<'a> {
             Device::Luks(luks) => BlockDevice::Crypt(self.crypt(luks)?),
             Device::LogicalVolume(volume) => BlockDevice::Volume(volume_ref(volume)),
         })
+    }
+
+    /// Whether a disk says of an install that it is in progress.
+    pub fn was_cut_off(&self) -> bool {
+        let is_begun = |disk: &Disk| disk.journal.is_some() && !journal::is_committed(disk);
+        self.facts.disks.iter().any(is_begun)
     }
 
     /// The partition with that label.

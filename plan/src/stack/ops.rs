@@ -7,8 +7,6 @@ use nii::secret::Secret;
 use nii::v1::{Device, Format, LogicalVolume, Luks, PartitionType, Raid, VolumeGroup};
 
 use super::{Stack, group, volume_ref};
-use crate::facts::Disk;
-use crate::journal;
 use crate::op::{Act, BlockDevice, Holder, Op, PartitionRef, StackAct, VolumeKind};
 
 /// All ops. What is kept is started only if something is made on it; what is not there has a finding already, and is left
@@ -105,12 +103,6 @@ impl Maker<'_> {
         Some(if luks.preserve { vec![open] } else { vec![make, open] })
     }
 
-    /// Whether a disk says of an install that it is in progress.
-    fn was_cut_off(&self) -> bool {
-        let is_begun = |disk: &Disk| disk.journal.is_some() && !journal::is_committed(disk);
-        self.stack.facts.disks.iter().any(is_begun)
-    }
-
     /// The group and its volumes: those of a fixed size first, then the one that takes the rest, then thin ones, which need
     /// their pools.
     fn group(&mut self, group: &VolumeGroup) {
@@ -122,7 +114,11 @@ impl Maker<'_> {
         let name = group.name.clone();
         let start = match group.preserve {
             true => Op::new(
-                StackAct::CheckGroup { group: name, devices: devices.clone(), undo: self.was_cut_off() },
+                StackAct::CheckGroup {
+                    group: name,
+                    devices: devices.clone(),
+                    undo: self.stack.was_cut_off(),
+                },
                 "volumes of it are made anew",
             ),
             false => Op::new(

@@ -93,11 +93,13 @@ impl Model {
         let entries = disk.table.iter().flat_map(|table| &table.partitions);
         let content = |entry: &plan::facts::TableEntry| {
             let found = self.filesystems.get(&reference(&disk.path, entry.number, entry.guid).path())?;
+            let uuid = Some(found.uuid.clone());
+            let before = disk.contents.iter().find(|content| content.uuid == uuid);
             Some(Content {
                 partition: Some(entry.number),
                 kind: found.kind.clone(),
-                label: None,
-                uuid: Some(found.uuid.clone()),
+                label: before.and_then(|content| content.label.clone()),
+                uuid,
                 size: (entry.last - entry.first + 1) * u64::from(disk.sector),
                 used: None,
                 members: None,

@@ -8,7 +8,7 @@ use super::Out;
 use super::words::{is_name, is_path};
 use crate::Finding;
 use crate::v1::{
-    Disk, DiskSelect, Filesystem, FoundBy, Hint, Nii, PARTITION_NAME_MAX, Partition, StorageMode,
+    Disk, DiskSelect, Filesystem, FoundBy, Hint, Nii, PARTITION_NAME_MAX, Partition, StorageMode, Wipe,
 };
 
 /// The label of the partition that holds the journal of an install.
@@ -30,6 +30,11 @@ pub(super) fn disks(nii: &Nii, out: Out<'_>) {
             out.push(Finding::error(format!("{path}.name"), message));
         }
         select(&disk.select, &format!("{path}.select"), out);
+        if disk.wipe == Some(Wipe::Secure) && disk.select.pick.is_some() {
+            let message = "says too little of a disk that erases itself: cut off, it has nothing to be known by, and the next \
+                           attempt might erase another; name it";
+            out.push(Finding::error(format!("{path}.select.pick"), message));
+        }
         partitions(disk, &path, &mut labels, out);
         for (j, partition) in disk.partitions.iter().enumerate() {
             let path = format!("{path}.partitions[{j}]");
