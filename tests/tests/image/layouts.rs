@@ -38,7 +38,7 @@ enum History {
     Plain,
     /// An older system is on the first disk: `layouts/old-system.sh`.
     OldSystem,
-    /// It is installed once more, by this section `storage`; `/home` stays.
+    /// It is installed once more, by this section `storage`; all that is [`Layout::mounted`] stays but the root and `/boot`.
     Again(&'static str),
     /// Afterwards the first disk is gone, and it boots from what is left.
     LosesDisk,
@@ -170,6 +170,22 @@ const LAYOUTS: &[Layout] = &[
     Layout {
         history: History::Again(include_str!("layouts/plain-again.toml")),
         ..Layout::new("again_bios", Firmware::Bios, &[1700], PLAIN, PLAIN_MOUNTED)
+    },
+    Layout {
+        history: History::Again(include_str!("layouts/stacks-again.toml")),
+        ..Layout::new(
+            "again_stacks",
+            Firmware::Bios,
+            &[1800, 1900],
+            include_str!("layouts/stacks.toml"),
+            &[
+                ("/", "/dev/mapper/node-root ext4"),
+                ("/home", "/dev/mapper/node-home ext4"),
+                ("/srv/results", "/dev/mapper/node-srv xfs"),
+                ("/files", "/dev/md/files ext4"),
+                ("/vault", "/dev/mapper/vault ext4"),
+            ],
+        )
     },
     Layout::new("plain_uefi", Firmware::Uefi, &[2200], PLAIN, PLAIN_MOUNTED),
     MIRRORED_ESP,

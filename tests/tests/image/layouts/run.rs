@@ -17,8 +17,7 @@ use crate::{BOOT, PXE, inside};
 
 /// From the first line of our /init to the committed disk: an initramfs is made on the way.
 const INSTALL: Duration = Duration::from_secs(1200);
-/// What an older install leaves in `/home`, and how it is found again.
-const LEAVE: &str = "seq 100000 >/home/file && sha256sum /home/file >/home/sums && sync";
+/// How what an older install leaves is found again.
 const FIND: &str = "sha256sum --check --quiet /home/sums && echo same";
 
 /// PXE, install, reboot; then there is no head node any more, and what is mounted is on what it should be.
@@ -36,7 +35,7 @@ pub fn boots_alone(layout: &Layout) -> Result<()> {
         }
         installed(&mut vm)?;
         if let History::Again(storage) = layout.history {
-            key.run_when_up(&scenario.net, ADDRESS, LEAVE, BOOT)?;
+            key.run_when_up(&scenario.net, ADDRESS, &leave(layout), BOOT)?;
             let group = Group::disked(storage).boot(layout.boot).stacked();
             head.change_group(&group.document(&head, &key)?)?;
             head.cli(["boot", "install", NODE])?;
@@ -62,6 +61,15 @@ pub fn boots_alone(layout: &Layout) -> Result<()> {
         }
         Ok(())
     })
+}
+
+/// A file in each place that stays, which is all but the root and `/boot`; their sums are in `/home`.
+fn leave(layout: &Layout) -> String {
+    let places = layout.mounted.iter().map(|(place, _)| *place);
+    let files =
+        places.filter(|place| *place != "/" && *place != "/boot").map(|place| format!("{place}/file"));
+    let files = files.collect::<Vec<_>>().join(" ");
+    format!("seq 100000 | tee {files} >/dev/null && sha256sum {files} >/home/sums && sync")
 }
 
 /// From power-on, or a reset, to the reset after the install.
