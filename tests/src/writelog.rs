@@ -94,9 +94,15 @@ impl Log {
         (begin + 1 + random.below(end - begin), index)
     }
 
+    /// The end of everything, and the last op.
+    pub fn end(&self) -> (usize, usize) {
+        (self.requests.len(), self.marks.len() - 1)
+    }
+
     /// The end of everything, or up to two requests before it, and the last op.
     pub fn late(&self, random: &mut Random) -> (usize, usize) {
-        (self.requests.len() - random.below(3), self.marks.len() - 1)
+        let (end, op) = self.end();
+        (end - random.below(3), op)
     }
 
     /// The number and the words of an op.

@@ -126,10 +126,13 @@ pub fn whole(log: &Path, said: &str) -> Result<Log> {
     Ok(log)
 }
 
-/// Where one of so many `cuts` falls, and in which op: now and then at the very end, and the others in each op in turn, or in
-/// some all over the install if they are fewer.
+/// Where one of so many `cuts` falls, and in which op: the last one behind everything, some about there, and the others in each
+/// op in turn, or in some all over the install if they are fewer.
 pub fn place(log: &Log, number: usize, cuts: usize, random: &mut Random) -> (usize, usize) {
     let (ops, _) = log.counts();
+    if number + 1 == cuts {
+        return log.end();
+    }
     if number % LATE == LATE - 1 {
         return log.late(random);
     }
