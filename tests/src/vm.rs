@@ -265,7 +265,7 @@ fn disks(spec: &Spec) -> Vec<OsString> {
         let device = match (index < spec.disks.len(), log) {
             (false, _) => NVME,
             (true, None) => "virtio-blk-pci",
-            // Two of them at once would lie over one another in the log.
+            // As few zeroings as can be: see `Log::open`.
             (true, Some(_)) => "virtio-blk-pci,write-zeroes=off",
         };
         let place = format!("{device},drive=disk{index},serial=camphor{index},bootindex={}", index + 1);

@@ -20,6 +20,8 @@ use crate::{layouts, stacked};
 
 /// How many cuts without being told.
 const CUTS: usize = 30;
+/// Logs that are begun, until one is whole.
+const RECORDINGS: usize = 8;
 /// Disks of one machine.
 const AT_ONCE: usize = 8;
 /// Files in the place of an image.
@@ -118,12 +120,23 @@ fn power_cuts(name: &str, layout: &Layout, cuts: usize) -> Result<()> {
     })
 }
 
-/// The log of an install that said `NAME whole, N ops…`, with all of these.
-pub fn whole(log: &Path, said: &str) -> Result<Log> {
-    let log = Log::open(log)?;
-    let ops = log.counts().0;
-    ensure!(said.contains(&format!(" whole, {ops} ops")), "the log shows {ops} ops: {said}");
-    Ok(log)
+/// An install on a copy of the disk `start`: its log, which shows all ops, and what it says (`NAME whole, N ops…`).
+pub fn recorded(scenario: &Scenario, start: &Path, case: &Case) -> Result<(Log, String)> {
+    for _ in 0..RECORDINGS {
+        let disk = scenario.scratch().join("recorded");
+        fs::copy(start, &disk).context("copying a disk")?;
+        let log = empty_disk(scenario.scratch().join("log"), 0)?;
+        let spec = Spec { disks: vec![disk], log: Some(log.clone()), ..Spec::default() };
+        let cases = std::slice::from_ref(case);
+        let mut vm = storage::start(&scenario.net, scenario.scratch(), &scenario.logs, cases, spec)?;
+        let said = storage::finish(&mut vm, 1, MACHINE)?.swap_remove(0);
+        vm.cut_power()?;
+        let Some(log) = Log::open(&log)? else { continue };
+        let ops = log.counts().0;
+        ensure!(said.contains(&format!(" whole, {ops} ops")), "the log shows {ops} ops: {said}");
+        return Ok((log, said));
+    }
+    bail!("QEMU mixed {RECORDINGS} logs up")
 }
 
 /// Where one of so many `cuts` falls, and in which op: the last one behind everything, some about there, and the others in each
@@ -145,16 +158,10 @@ pub fn place(log: &Log, number: usize, cuts: usize, random: &mut Random) -> (usi
 impl Layout {
     /// Installs once over a copy of the disk.
     fn record(&self, scenario: &Scenario, start: &Path, kept: &str) -> Result<Log> {
-        let disk = scenario.scratch().join("recorded");
-        fs::copy(start, &disk).context("copying a disk")?;
-        let log = empty_disk(scenario.scratch().join("log"), 0)?;
         let case = self.cases[0](0).with_files(FILES).marked_on("camphor0");
-        let spec = Spec { disks: vec![disk], log: Some(log.clone()), ..Spec::default() };
-        let mut vm = storage::start(&scenario.net, scenario.scratch(), &scenario.logs, &[case], spec)?;
-        let said = storage::finish(&mut vm, 1, MACHINE)?;
-        ensure!(said[0].contains(kept), "{}, and it was {kept} before", said[0]);
-        vm.cut_power()?;
-        whole(&log, &said[0])
+        let (log, said) = recorded(scenario, start, &case)?;
+        ensure!(said.contains(kept), "{said}, and it was {kept} before");
+        Ok(log)
     }
 
     /// Many at once, each by itself.

@@ -35,14 +35,9 @@ fn storage_power_cuts_kept_stacks() -> Result<()> {
         let start = empty_disk(file("start"), SIZE)?;
         let spec = Spec { disks: vec![start.clone()], ..Spec::default() };
         let kept = digests(&install(scenario, spec, stacks("old-stacks", false, 1).filled())?)?.to_owned();
-        let recorded = file("recorded");
-        fs::copy(&start, &recorded).context("copying a disk")?;
-        let log = empty_disk(file("log"), 0)?;
-        let spec = Spec { disks: vec![recorded], log: Some(log.clone()), ..Spec::default() };
         let again = || stacks("kept-stacks", true, 1);
-        let said = install(scenario, spec, again().with_files(300).marked_on("camphor0"))?;
+        let (log, said) = cuts::recorded(scenario, &start, &again().with_files(300).marked_on("camphor0"))?;
         is_same(&kept, &said)?;
-        let log = cuts::whole(&log, &said)?;
         let (started, mut random) = (Instant::now(), Random(7));
         let old = guids(&start)?;
         let mut seen: BTreeMap<(usize, &str), usize> = BTreeMap::new();
