@@ -49,6 +49,8 @@ impl IntoResponse for Denied {
         let mut response = (self.status, Json(json!({"message": self.message}))).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        // What is left of the call is not read, so nobody sends another one behind it.
+        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         if let Some(pause) = self.retry_after {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(pause.as_secs()));
         }

@@ -9,8 +9,8 @@ use std::process::{Command, Output, Stdio};
 use reqwest::blocking::{Client, Response};
 use serde_json::{Value, json};
 
-use crate::head::{DEADLINE, HASH, Head, MAC, wait_for};
-use crate::machine::trusting;
+use crate::head::{HASH, Head, MAC, wait_for};
+use crate::machine::{tls, trusting};
 
 /// A running head node with an API key of each scope.
 pub fn served() -> Head {
@@ -59,9 +59,7 @@ pub fn refused(output: &Output, why: &str) {
 
 /// A client from an address that believes the head node's authority.
 pub fn client(head: &Head, address: [u8; 4]) -> Client {
-    let tls = trusting(&head.trust().ca_pem);
-    let client = Client::builder().tls_backend_preconfigured(tls).timeout(DEADLINE);
-    client.local_address(IpAddr::from(address)).build().unwrap()
+    trusting(&head.trust().ca_pem).local_address(IpAddr::from(address)).build().unwrap()
 }
 
 /// Posts a command with a secret.
@@ -278,6 +276,7 @@ fn trust_commands_from_elsewhere_have_limits() {
         let busy = |secret: &str| {
             let answer = post(head, client, secret, &status_call());
             assert!(answer.status() == 503 && answer.headers().contains_key("retry-after"), "{answer:?}");
+            assert_eq!(answer.headers()["connection"], "close", "its body is not read");
         };
         let run_now = |count: usize| {
             wait_for("commands", || {
@@ -308,7 +307,7 @@ fn trust_slow_calls_keep_no_admin_out() {
     let secret =
         |name: &str| fs::read_to_string(head.path(&format!("{name}.secret"))).unwrap().trim().to_owned();
     let (read, admin) = (secret("read"), secret("admin"));
-    let tls = std::sync::Arc::new(trusting(&head.trust().ca_pem));
+    let tls = std::sync::Arc::new(tls(&head.trust().ca_pem));
     let name = || rustls::pki_types::ServerName::from(IpAddr::from([127, 0, 0, 1]));
     let address = head.https.trim_start_matches("https://");
     let slow: Vec<_> = (0..8)

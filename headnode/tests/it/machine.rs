@@ -12,7 +12,7 @@ use nii::secret::Secret;
 use nii::session::{ErrorAnswer, ErrorCode, Escrow, SessionAnswer, SessionKey, SessionRequest};
 use nii::tpm::Tpm;
 use nii::v1::SshHostKey;
-use reqwest::blocking::{Client, RequestBuilder, Response};
+use reqwest::blocking::{Client, ClientBuilder, RequestBuilder, Response};
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
@@ -43,11 +43,11 @@ impl Machine {
 
     /// With another address, and an ephemeral key of its own.
     pub fn at(head: &Head, address: &str, key: u8) -> Self {
-        let client = client(&head.trust().ca_pem, address.parse().unwrap());
+        let client = trusting(&head.trust().ca_pem).local_address(address.parse::<IpAddr>().unwrap());
         let key = SigningKey::from_bytes(&[key; 32]);
         Self {
             https: head.https.clone(),
-            client,
+            client: client.build().unwrap(),
             mac: MAC.into(),
             key,
             boot_id: Uuid::new_v4(),
@@ -230,14 +230,14 @@ pub fn plain() -> Client {
     Client::builder().timeout(DEADLINE).build().unwrap()
 }
 
-/// A client that believes the cluster's authority only.
-fn client(ca_pem: &str, address: IpAddr) -> Client {
-    let tls = trusting(ca_pem);
-    Client::builder().tls_backend_preconfigured(tls).local_address(address).timeout(DEADLINE).build().unwrap()
+/// A client that believes the cluster's authority only. Each call has a connection of its own: the head node ends that of
+/// a call it refuses unread, and the next one would be lost with it.
+pub fn trusting(ca_pem: &str) -> ClientBuilder {
+    Client::builder().tls_backend_preconfigured(tls(ca_pem)).timeout(DEADLINE).pool_max_idle_per_host(0)
 }
 
 /// Its TLS.
-pub fn trusting(ca_pem: &str) -> rustls::ClientConfig {
+pub fn tls(ca_pem: &str) -> rustls::ClientConfig {
     use rustls::pki_types::{CertificateDer, pem::PemObject as _};
     let mut roots = rustls::RootCertStore::empty();
     for certificate in CertificateDer::pem_slice_iter(ca_pem.as_bytes()) {

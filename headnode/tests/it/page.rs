@@ -6,7 +6,7 @@ use reqwest::blocking::{Client, RequestBuilder, Response};
 use reqwest::redirect::Policy;
 
 use crate::admin::{add_key, served};
-use crate::head::{DEADLINE, Head, plain};
+use crate::head::{Head, plain};
 use crate::machine::trusting;
 
 /// A browser without a jar: tests say which cookie it has.
@@ -17,8 +17,8 @@ struct Browser<'a> {
 
 impl<'a> Browser<'a> {
     fn new(head: &'a Head) -> Self {
-        let client = Client::builder().tls_backend_preconfigured(trusting(&head.trust().ca_pem));
-        Self { head, client: client.redirect(Policy::none()).timeout(DEADLINE).build().unwrap() }
+        let client = trusting(&head.trust().ca_pem).redirect(Policy::none());
+        Self { head, client: client.build().unwrap() }
     }
 
     fn get(&self, path: &str, cookie: &str) -> Response {

@@ -6,7 +6,7 @@ use nii::session::{ErrorCode, SessionKey, TimePayload};
 use nii::{Strictness, read};
 
 use crate::head::{HASH, Head, MAC, Machine, answer_of, plain, token_url};
-use crate::machine::{bearer, trusting};
+use crate::machine::{bearer, tls};
 
 fn armed() -> Head {
     let mut head = Head::new();
@@ -223,7 +223,7 @@ fn answered_without_body(head: &Head, path: &str) -> String {
     let address = head.https.strip_prefix("https://").unwrap();
     let socket = std::net::TcpStream::connect(address).unwrap();
     socket.set_read_timeout(Some(std::time::Duration::from_secs(20))).unwrap();
-    let tls = std::sync::Arc::new(trusting(&head.trust().ca_pem));
+    let tls = std::sync::Arc::new(tls(&head.trust().ca_pem));
     let server = rustls::ClientConnection::new(tls, "127.0.0.1".try_into().unwrap()).unwrap();
     let mut stream = rustls::StreamOwned::new(server, socket);
     let head = "host: 127.0.0.1\r\nauthorization: Bearer 0\r\ncontent-type: application/json\r\n";

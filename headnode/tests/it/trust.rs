@@ -7,7 +7,6 @@ use base64ct::{Base64, Encoding as _};
 use nii::envelope::{Certificate, CertificatePayload, Envelope, EnvelopeError, PublicKey, Purpose};
 use nii::session::TimePayload;
 use nii::trust::Trust;
-use reqwest::blocking::Client;
 use serde_json::Value;
 
 use crate::head::{Head, wait_for};
@@ -39,7 +38,7 @@ fn meets(head: &Head, trust: &Trust) -> Result<TimePayload, String> {
         trust.open(&envelope, Purpose::Time, trust.time_floor).map_err(|error| format!("{error}"))?;
     let time: TimePayload = serde_json::from_slice(payload).unwrap();
     let believes = trust.authorities().contains(&time.authority.unwrap());
-    let client = Client::builder().tls_backend_preconfigured(trusting(&trust.ca_pem)).build().unwrap();
+    let client = trusting(&trust.ca_pem).build().unwrap();
     let tls = client.get(format!("{}/api/v1/nii?nonce=n", head.https)).send();
     assert_eq!(believes, tls.is_ok(), "the signed time says what TLS will do: {tls:?}");
     if believes { Ok(time) } else { Err("another authority".into()) }
