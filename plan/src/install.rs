@@ -82,8 +82,9 @@ pub fn disked(inputs: &Inputs<'_>) -> Result<Plan, Vec<Finding>> {
     let stack = Stack { storage, disks: &disks, facts, arming };
     Sizes { storage, disks: &disks }.check(out);
     let mut format = stack::ops::ops(&stack, nii);
-    let checks = stack::ops::checks(&stack, nii);
-    stack::check::check(&stack, nii, [&checks, &format], out);
+    let tried = stack::ops::passphrases(&stack, nii);
+    let looks = stack::ops::looks(&stack, nii);
+    stack::check::check(&stack, nii, [&tried, &looks, &format], out);
     let placed = filesystems::place(inputs, &stack);
     filesystems::check(inputs, &placed, out);
     bootloader::check(inputs, &stack, &placed, out);
@@ -94,8 +95,8 @@ pub fn disked(inputs: &Inputs<'_>) -> Result<Plan, Vec<Finding>> {
         return Err(findings);
     };
     format.extend(filesystems::ops(inputs, &stack, &placed));
-    let mut partition = partition(inputs, &disks, &root, out);
-    partition.splice(0..0, checks);
+    let mut partition = partition(inputs, &disks, &root, looks, out);
+    partition.splice(0..0, tried);
     let commit = commit(&context, &disks, root, &format);
     let stages = vec![
         Stage { step: "partition", ops: partition },
@@ -170,10 +171,16 @@ fn record(inputs: &Inputs<'_>, disks: &[Planned<'_>], root: &Root, committed: bo
 }
 
 /// The tables and the journal: from then on the root's type says that it is not to be booted.
-fn partition(inputs: &Inputs<'_>, disks: &[Planned<'_>], root: &Root, out: &mut Vec<Finding>) -> Vec<Op> {
+fn partition(
+    inputs: &Inputs<'_>,
+    disks: &[Planned<'_>],
+    root: &Root,
+    looks: Vec<Op>,
+    out: &mut Vec<Finding>,
+) -> Vec<Op> {
     let journal = record(inputs, disks, root, false);
     let journal = journal.map(|act| Op::new(act, "the next boot must know whose install this is"));
-    partition::ops(inputs.facts, &inputs.nii.storage, disks, journal, out)
+    partition::ops(inputs.facts, &inputs.nii.storage, disks, (looks, journal), out)
 }
 
 fn unpack(inputs: &Inputs<'_>) -> Vec<Op> {
@@ -195,7 +202,7 @@ fn commit(context: &Context<'_>, disks: &[Planned<'_>], root: Root, made: &[Op])
     ops.push(Op::new(Act::Sync, "what is committed must be on the disk"));
     if after != After::SwitchRoot {
         ops.push(Op::new(Act::Unmount, "boot loaders cannot replay file system logs"));
-        ops.extend(stack::ops::stop(made));
+        ops.extend(stack::ops::stop(made, "nothing of it is left to be written"));
     }
     let act = match root.kind {
         Some(kind) => Some(Act::SetPartitionType { partition: root.partition, kind }),

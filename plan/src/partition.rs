@@ -1,6 +1,6 @@
 //! What becomes of the disks before there is a journal: the stage `partition` of every install but for its last op.
 //!
-//! What is in the way is let go ([`teardown`]), and all disks are looked at once more. First the disk with the journal gets
+//! What is in the way is let go ([`teardown`]), groups that are kept are looked into, and all disks are looked at once more. First the disk with the journal gets
 //! its table, in which the root says that it is not to be booted, and the journal; then the other disks theirs. Disks that
 //! erase themselves do so right before, and lose their old tables with it; everything else that is not kept is erased at the
 //! end, where that was asked for. So a power cut leaves an old table or the new one, kept partitions in either, and no old
@@ -15,16 +15,17 @@ use crate::op::{Act, DiskId, Op};
 use crate::table::Layout;
 use crate::{journal, teardown, wipe};
 
-/// The ops; `journal` writes the record that says whose install this is.
+/// The ops; `looks` are into what is kept, and `journal` writes the record that says whose install this is.
 pub(crate) fn ops(
     facts: &Facts,
     storage: &Storage,
     disks: &[Planned<'_>],
-    journal: Option<Op>,
+    (looks, journal): (Vec<Op>, Option<Op>),
     out: &mut Vec<Finding>,
 ) -> Vec<Op> {
     wipe::check(facts, storage, disks, out);
     let mut ops = teardown::ops(facts, storage, disks, out);
+    ops.extend(looks);
     let ids = disks.iter().map(|planned| DiskId::from(planned.disk)).collect();
     ops.push(Op::new(Act::CheckDisks { disks: ids }, "from here on they are changed"));
     let (first, others): (Vec<&Planned<'_>>, Vec<&Planned<'_>>) =

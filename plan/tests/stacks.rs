@@ -4,9 +4,10 @@
 
 mod support;
 
-use plan::facts::{Content, Group, GroupVolume, Stacked, StackedKind};
+use plan::facts::{Content, Group, GroupVolume, JournalRecord, Stacked, StackedKind};
 use serde_json::json;
-use support::{Case, GIB, stacks};
+use support::{ARMING, Case, GIB, stacks};
+use uuid::Uuid;
 
 /// The findings of a case that is refused, as lines.
 #[track_caller]
@@ -194,6 +195,48 @@ fn a_volume_with_a_snapshot_is_not_made_anew() {
     case.facts.groups[0].volumes[2].origin = Some("root".into());
     let why = refused(&case);
     assert!(why.contains("`old/root` is made anew, and before is made of it as its snapshot"), "{why}");
+}
+
+/// Where only LVM itself can tell: also if nothing in the group is made anew.
+#[test]
+fn a_kept_group_is_looked_into_before_anything_is_written() {
+    let mut case = stacks::kept_group();
+    let vault = "6c5a9d31-1f25-4d30-a8a5-2f7a7d9f8a10";
+    case.facts.disks[0].contents = vec![member(3, "crypto_LUKS", "", vault)];
+    let storage = &mut case.nii["storage"];
+    let pv = json!({"label": "pv", "type": "luks", "preserve": true});
+    storage["disks"][0]["partitions"][1] = pv;
+    storage["disks"][0]["partitions"][2] = json!({"label": "root", "type": "root"});
+    storage["luks"] = json!([{"name": "vault", "device": "pv", "preserve": true}]);
+    storage["volume_groups"][0]["devices"] = json!(["vault"]);
+    storage["logical_volumes"] = json!([{"name": "data", "group": "old", "preserve": true}]);
+    storage["filesystems"] = json!([{"device": "root", "format": "ext4", "mount": "/"}]);
+    case.nii["secrets"]["luks_keys"] = json!({"vault": "notforlogs"});
+    let partition = |case: &Case| {
+        let plan = case.disked().unwrap();
+        plan.ops("partition").iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    let looks = [
+        "try the passphrase of /dev/vda3 (vault)",
+        "open /dev/vda3 as vault, read-only",
+        "check volume group old with data",
+        "stop volume group old",
+        "take the mapping vault away",
+        "check that nobody uses /dev/vda (serial S-vda)",
+    ];
+    assert_eq!(partition(&case)[..looks.len()], looks);
+    case.facts.disks[0].journal = Some(JournalRecord {
+        version: 1,
+        node: "n001".into(),
+        arming: ARMING,
+        attempt: Uuid::from_u128(98),
+        root: Uuid::from_u128(97),
+        image: None,
+        committed: false,
+    });
+    let again = partition(&case);
+    assert_eq!(again[1], "open /dev/vda3 as vault", "a change may have to be undone");
+    assert_eq!(again[2], "check volume group old with data; a change of it that was cut off is undone");
 }
 
 #[test]

@@ -41,6 +41,13 @@ impl Case {
         self
     }
 
+    /// It was installed before, and is looked at only.
+    #[must_use]
+    pub fn installed(mut self) -> Self {
+        self.0["installed"] = true.into();
+        self
+    }
+
     /// It is to be refused, with these words.
     #[must_use]
     pub fn refused(mut self, words: &str) -> Self {

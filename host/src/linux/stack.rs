@@ -68,7 +68,7 @@ pub fn make(sys: &Path, act: &StackAct, watch: &mut dyn Watch) -> anyhow::Result
     for device in touched(act) {
         device::find(sys, &device)?;
     }
-    if let StackAct::CheckGroup { group, devices, undo: true } = act {
+    if let StackAct::CheckGroup { group, devices, undo: true, .. } = act {
         undo(group, devices, watch);
     }
     for command in tools::commands(act) {
@@ -77,6 +77,9 @@ pub fn make(sys: &Path, act: &StackAct, watch: &mut dyn Watch) -> anyhow::Result
             None => processes::run(&command.argv, watch),
         }
         .with_context(|| way_out(act))?;
+    }
+    if let StackAct::CheckGroup { group, devices, volumes, .. } = act {
+        has_volumes(group, devices, volumes)?;
     }
     if let StackAct::MakeVolume { devices, .. } | StackAct::RemoveVolume { devices, .. } = act {
         // LVM does not: after a power cut two changes might be lost, and only one can be undone.
@@ -152,6 +155,20 @@ fn undo(group: &str, devices: &[BlockDevice], watch: &mut dyn Watch) {
             Err(error) => watch.log(&format!("{error:#}")),
         }
     }
+}
+
+/// What is to be kept must be there.
+fn has_volumes(group: &str, devices: &[BlockDevice], volumes: &[String]) -> anyhow::Result<()> {
+    let there = selected(group, devices, "lv_name!=\"\"")?;
+    let gone: Vec<&str> =
+        volumes.iter().map(String::as_str).filter(|name| !there.iter().any(|n| n == name)).collect();
+    ensure!(
+        gone.is_empty(),
+        "the group {group} has no volume {} that could be kept; it has {}",
+        gone.join(", "),
+        there.join(", ")
+    );
+    Ok(())
 }
 
 fn flush(device: &BlockDevice) -> anyhow::Result<()> {

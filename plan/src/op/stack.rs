@@ -45,6 +45,8 @@ pub enum StackAct {
         array: ArrayRef,
         /// Its members.
         devices: Vec<PartitionRef>,
+        /// Whether nothing is written to it.
+        read_only: bool,
     },
     /// Make an encrypted device (LUKS2); it is not open yet.
     MakeLuks {
@@ -67,6 +69,8 @@ pub enum StackAct {
         /// The passphrase.
         #[serde(serialize_with = "redact_key")]
         key: Secret,
+        /// Whether nothing is written to it.
+        read_only: bool,
     },
     /// Check that a passphrase opens an encrypted device (LUKS2) that is kept; nothing is opened or written.
     CheckLuks {
@@ -87,12 +91,14 @@ pub enum StackAct {
         /// Extent size in MiB; `None`: LVM's default.
         extent_mib: Option<u32>,
     },
-    /// Check that a group is there and whole; its volumes stay as they are.
+    /// Check that a group is there and whole, and has its volumes; these stay as they are.
     CheckGroup {
         /// Its name.
         group: String,
         /// What it is made of.
         devices: Vec<BlockDevice>,
+        /// Names of the volumes that are kept.
+        volumes: Vec<String>,
         /// Whether an install was cut off here, maybe in the middle of a change of the group, which LVM cannot read then: that
         /// change is undone.
         undo: bool,
@@ -139,21 +145,28 @@ impl fmt::Display for StackAct {
                 }
                 write!(f, ", {}", array.uuid)
             }
-            Self::StartArray { array, devices } => write!(f, "start {} of {}", array.node, paths(devices)),
+            Self::StartArray { array, devices, read_only } => {
+                write!(f, "start {} of {}{}", array.node, paths(devices), only(*read_only))
+            }
             Self::MakeLuks { crypt, device, random_key, .. } => {
                 let key = if *random_key { ", random key" } else { "" };
                 write!(f, "make LUKS2 {} on {}{key}", crypt.uuid, device.path())
             }
-            Self::OpenLuks { crypt, device, .. } => write!(f, "open {} as {}", device.path(), crypt.crypt),
+            Self::OpenLuks { crypt, device, read_only, .. } => {
+                write!(f, "open {} as {}{}", device.path(), crypt.crypt, only(*read_only))
+            }
             Self::CheckLuks { name, device, .. } => {
                 write!(f, "try the passphrase of {} ({name})", device.path())
             }
             Self::MakeGroup { group, devices, .. } => {
                 write!(f, "make volume group {group} of {}", nodes(devices))
             }
-            Self::CheckGroup { group, undo: false, .. } => write!(f, "check volume group {group}"),
-            Self::CheckGroup { group, undo: true, .. } => {
-                write!(f, "check volume group {group}; a change of it that was cut off is undone")
+            Self::CheckGroup { group, volumes, undo, .. } => {
+                write!(f, "check volume group {group}")?;
+                if !volumes.is_empty() {
+                    write!(f, " with {}", volumes.join(", "))?;
+                }
+                f.write_str(if *undo { "; a change of it that was cut off is undone" } else { "" })
             }
             Self::StopGroup { group, .. } => write!(f, "stop volume group {group}"),
             Self::RemoveVolume { volume, .. } => {
@@ -173,6 +186,10 @@ impl fmt::Display for StackAct {
             }
         }
     }
+}
+
+fn only(read_only: bool) -> &'static str {
+    if read_only { ", read-only" } else { "" }
 }
 
 fn paths(partitions: &[PartitionRef]) -> String {

@@ -162,5 +162,5 @@ fn partition(
         out.push(Finding::error("storage.filesystems", "a node needs a file system mounted at `/`"));
     }
     let journal = journal.map(|act| Op::new(act, "the next boot must know whose install this is"));
-    partition::ops(inputs.facts, &inputs.nii.storage, disks, journal, out)
+    partition::ops(inputs.facts, &inputs.nii.storage, disks, (Vec::new(), journal), out)
 }

@@ -9,9 +9,9 @@ use crate::op::{Act, Op};
 
 pub(super) type Out<'a> = &'a mut Vec<Finding>;
 
-/// `tried` are the ops that look at what is kept, `made` those that make the stack.
-pub(crate) fn check(stack: &Stack<'_>, nii: &Nii, [tried, made]: [&[Op]; 2], out: Out<'_>) {
-    programs(stack, [tried, made].concat().as_slice(), out);
+/// `tried` and `looks` are the ops that look at what is kept, `made` those that make the stack.
+pub(crate) fn check(stack: &Stack<'_>, nii: &Nii, [tried, looks, made]: [&[Op]; 3], out: Out<'_>) {
+    programs(stack, [tried, looks, made].concat().as_slice(), out);
     keys(stack, nii, out);
     kept::check(stack, out);
     if nii.install.after == After::SwitchRoot && !made.is_empty() {

@@ -12,7 +12,7 @@ use crate::op::{Act, BlockDevice, Holder, Op, PartitionRef, StackAct, VolumeKind
 /// All ops. What is kept is started only if something is made on it; what is not there has a finding already, and is left
 /// out.
 pub(crate) fn ops(stack: &Stack<'_>, nii: &Nii) -> Vec<Op> {
-    let mut maker = Maker { stack, nii, done: BTreeSet::new(), ops: Vec::new() };
+    let mut maker = Maker::new(stack, nii, false);
     let storage = stack.storage;
     storage.raid.iter().filter(|raid| !raid.preserve).for_each(|raid| maker.need(&raid.name));
     storage.luks.iter().filter(|luks| !luks.preserve).for_each(|luks| maker.need(&luks.name));
@@ -26,9 +26,9 @@ pub(crate) fn ops(stack: &Stack<'_>, nii: &Nii) -> Vec<Op> {
     maker.ops
 }
 
-/// What is tried before anything is written: an encrypted device that is kept must open, also where nothing is made on it, or
-/// the new system could not.
-pub(crate) fn checks(stack: &Stack<'_>, nii: &Nii) -> Vec<Op> {
+/// What is tried first of all: an encrypted device that is kept must open, also where nothing is made on it, or the new system
+/// could not.
+pub(crate) fn passphrases(stack: &Stack<'_>, nii: &Nii) -> Vec<Op> {
     let one = |luks: &Luks| {
         let (device, key) = (stack.device(&luks.device)?, key(nii, &luks.name)?.clone());
         let act = StackAct::CheckLuks { name: luks.name.clone(), device, key };
@@ -37,15 +37,37 @@ pub(crate) fn checks(stack: &Stack<'_>, nii: &Nii) -> Vec<Op> {
     stack.storage.luks.iter().filter(|luks| luks.preserve).filter_map(one).collect()
 }
 
+/// A look into every group that is kept, before anything is written: what it lies on is started, read-only, and stopped again.
+/// After an install that was cut off it may have a change to undo, and is not read-only.
+pub(crate) fn looks(stack: &Stack<'_>, nii: &Nii) -> Vec<Op> {
+    let mut maker = Maker::new(stack, nii, !stack.was_cut_off());
+    for group in stack.storage.volume_groups.iter().filter(|group| group.preserve) {
+        group.devices.iter().for_each(|name| maker.need(name));
+        let devices = stack.members(group);
+        maker.ops.extend(
+            devices.map(|devices| maker.checked(group, devices, "it is kept, and nothing was written yet")),
+        );
+    }
+    let mut ops = maker.ops;
+    ops.extend(stop(&ops, "it was looked at"));
+    ops
+}
+
 struct Maker<'a> {
     stack: &'a Stack<'a>,
     nii: &'a Nii,
+    /// Whether what is started is not written to.
+    read_only: bool,
     /// Names of devices, and of groups with a slash.
     done: BTreeSet<String>,
     ops: Vec<Op>,
 }
 
-impl Maker<'_> {
+impl<'a> Maker<'a> {
+    fn new(stack: &'a Stack<'a>, nii: &'a Nii, read_only: bool) -> Self {
+        Self { stack, nii, read_only, done: BTreeSet::new(), ops: Vec::new() }
+    }
+
     /// Makes or starts the device, unless that is done.
     fn need(&mut self, name: &str) {
         match self.stack.storage.device(name) {
@@ -74,8 +96,8 @@ impl Maker<'_> {
         let devices = devices?;
         if raid.preserve {
             return Some(Op::new(
-                StackAct::StartArray { array, devices },
-                "what is made anew lies on this kept array",
+                StackAct::StartArray { array, devices, read_only: self.read_only },
+                format!("what is on `{}`, which is kept, needs it", raid.name),
             ));
         }
         let act = StackAct::MakeArray {
@@ -94,7 +116,12 @@ impl Maker<'_> {
         let device = self.stack.device(&luks.device)?;
         let key = key(self.nii, &luks.name)?.clone();
         let name = &luks.name;
-        let open = StackAct::OpenLuks { crypt: crypt.clone(), device: device.clone(), key: key.clone() };
+        let open = StackAct::OpenLuks {
+            crypt: crypt.clone(),
+            device: device.clone(),
+            key: key.clone(),
+            read_only: self.read_only,
+        };
         let open = Op::new(open, format!("what is on `{name}` needs it open"));
         let make = Op::new(
             StackAct::MakeLuks { crypt, device, key, random_key: luks.random_key },
@@ -111,18 +138,14 @@ impl Maker<'_> {
         }
         group.devices.iter().for_each(|name| self.need(name));
         let Some(devices) = self.stack.members(group) else { return };
-        let name = group.name.clone();
         let start = match group.preserve {
-            true => Op::new(
-                StackAct::CheckGroup {
-                    group: name,
-                    devices: devices.clone(),
-                    undo: self.stack.was_cut_off(),
-                },
-                "volumes of it are made anew",
-            ),
+            true => self.checked(group, devices.clone(), "volumes of it are made anew"),
             false => Op::new(
-                StackAct::MakeGroup { group: name, devices: devices.clone(), extent_mib: group.extent_mib },
+                StackAct::MakeGroup {
+                    group: group.name.clone(),
+                    devices: devices.clone(),
+                    extent_mib: group.extent_mib,
+                },
                 "it is a volume group of the NII",
             ),
         };
@@ -137,6 +160,19 @@ impl Maker<'_> {
         }
         volumes.sort_by_key(|volume| (volume.pool.is_some(), volume.size_mib.is_none()));
         self.ops.extend(volumes.iter().map(|volume| made(volume, &devices)));
+    }
+
+    /// A look into a group that is kept.
+    fn checked(&self, group: &VolumeGroup, devices: Vec<BlockDevice>, reason: &str) -> Op {
+        let volumes = self.stack.storage.logical_volumes.iter();
+        let kept = volumes.filter(|volume| volume.group == group.name && volume.preserve);
+        let act = StackAct::CheckGroup {
+            group: group.name.clone(),
+            devices,
+            volumes: kept.map(|volume| volume.name.clone()).collect(),
+            undo: self.stack.was_cut_off(),
+        };
+        Op::new(act, reason)
     }
 }
 
@@ -171,7 +207,7 @@ fn metadata(stack: &Stack<'_>, raid: &Raid) -> &'static str {
 }
 
 /// Stops what these ops started, the last first: arrays that are stopped are clean at the next boot.
-pub(crate) fn stop(started: &[Op]) -> Vec<Op> {
+pub(crate) fn stop(started: &[Op], reason: &str) -> Vec<Op> {
     let stop = |op: &Op| {
         let Act::Stack(act) = &op.act else { return None };
         let act = match act {
@@ -187,7 +223,7 @@ pub(crate) fn stop(started: &[Op]) -> Vec<Op> {
             }
             _ => return None,
         };
-        Some(Op::new(act, "nothing of it is left to be written"))
+        Some(Op::new(act, reason))
     };
     started.iter().rev().filter_map(stop).collect()
 }

@@ -23,9 +23,10 @@ const RANDOM_KEY: &[&str] = &["--pbkdf=pbkdf2", "--pbkdf-force-iterations=1000"]
 pub fn commands(act: &StackAct) -> Vec<Command<'_>> {
     match act {
         StackAct::MakeArray { .. } => make_array(act).into_iter().collect(),
-        StackAct::StartArray { array, devices } => {
+        StackAct::StartArray { array, devices, read_only } => {
             let uuid = format!("--uuid={}", md_uuid(array.uuid));
-            let argv = words(&["mdadm", "--assemble", &array.node, "--run", "--quiet", &uuid]);
+            let mut argv = words(&["mdadm", "--assemble", &array.node, "--run", "--quiet", &uuid]);
+            argv.extend(read_only.then(|| "--readonly".into()));
             vec![plain(argv, devices.iter().map(PartitionRef::path))]
         }
         StackAct::MakeLuks { crypt, device, key, random_key } => {
@@ -35,9 +36,11 @@ pub fn commands(act: &StackAct) -> Vec<Command<'_>> {
             argv.extend(words(&[&uuid, "--key-file=-", &device.path()]));
             vec![Command { argv, input: Some(key) }]
         }
-        StackAct::OpenLuks { crypt, device, key } => {
+        StackAct::OpenLuks { crypt, device, key, read_only } => {
             let path = device.path();
-            let argv = words(&["cryptsetup", "open", "--type=luks2", "--key-file=-", &path, &crypt.crypt]);
+            let mut argv = words(&["cryptsetup", "open", "--type=luks2", "--key-file=-"]);
+            argv.extend(read_only.then(|| "--readonly".into()));
+            argv.extend([path, crypt.crypt.clone()]);
             vec![Command { argv, input: Some(key) }]
         }
         StackAct::CheckLuks { device, key, .. } => {

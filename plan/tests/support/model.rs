@@ -260,7 +260,7 @@ impl Model {
         let paths = |devices: &[BlockDevice]| devices.iter().map(BlockDevice::path).collect::<Vec<_>>();
         let members = |devices: &[PartitionRef]| devices.iter().map(PartitionRef::path).collect();
         match act {
-            StackAct::MakeArray { array, devices, .. } | StackAct::StartArray { array, devices } => {
+            StackAct::MakeArray { array, devices, .. } | StackAct::StartArray { array, devices, .. } => {
                 self.start(array.node.clone(), members(devices), op);
             }
             // It is there when it is open.

@@ -34,6 +34,9 @@ pub struct Entry {
     /// Kill the worker at its first op, and at each op so many further on, and install again; else install once.
     #[serde(default)]
     pub cuts: Option<NonZeroUsize>,
+    /// It was installed before, and is looked at only.
+    #[serde(default)]
+    pub installed: bool,
     /// It is to be refused, with these words, before anything is done.
     #[serde(default)]
     pub refused: Option<String>,

@@ -48,9 +48,11 @@ pub fn run(case: &Case, arming: Uuid) -> Result<()> {
 fn start(op: &Op, machine: &mut dyn Machine) -> Result<()> {
     let Act::Stack(act) = &op.act else { return Ok(()) };
     let act = match act.clone() {
-        StackAct::MakeArray { array, devices, .. } => StackAct::StartArray { array, devices },
+        StackAct::MakeArray { array, devices, .. } => {
+            StackAct::StartArray { array, devices, read_only: false }
+        }
         StackAct::MakeGroup { group, devices, .. } | StackAct::CheckGroup { group, devices, .. } => {
-            return activate(&group, &devices);
+            return activate(&group, &devices, machine);
         }
         start @ (StackAct::StartArray { .. } | StackAct::OpenLuks { .. }) => start,
         _ => return Ok(()),
@@ -60,7 +62,10 @@ fn start(op: &Op, machine: &mut dyn Machine) -> Result<()> {
 }
 
 /// Starts a group, with the same view of the devices as in an install, which itself starts none.
-pub fn activate(group: &str, devices: &[BlockDevice]) -> Result<()> {
+pub fn activate(group: &str, devices: &[BlockDevice], machine: &mut dyn Machine) -> Result<()> {
+    // No modprobe is here that LVM could ask.
+    let thin = Act::LoadModule { name: "dm_thin_pool".into(), options: String::new() };
+    machine.apply(&Op::new(thin, "the group may have thin volumes"), &mut Tell)?;
     let mut argv = tools::is_group(group, devices);
     argv.splice(1..3, ["vgchange".to_owned(), "--activate=y".to_owned()]);
     processes::run(&argv, &mut Quiet)

@@ -100,7 +100,7 @@ impl Keeper<'_> {
         let number = self.case.nii.storage.raid.iter().take_while(|other| other.name != raid.name).count();
         let array =
             ArrayRef { array: raid.name.clone(), node: format!("/dev/md{number}"), uuid: self.uuid(first)? };
-        self.start(StackAct::StartArray { array: array.clone(), devices })?;
+        self.start(StackAct::StartArray { array: array.clone(), devices, read_only: false })?;
         Ok(array)
     }
 
@@ -116,7 +116,7 @@ impl Keeper<'_> {
         let crypt = CryptRef { crypt: luks.name.clone(), uuid: self.uuid(&luks.device)? };
         let keys = self.case.nii.secrets.as_ref().map(|secrets| &secrets.luks_keys);
         let key = keys.and_then(|keys| keys.get(&luks.name)).context("no passphrase")?.clone();
-        self.start(StackAct::OpenLuks { crypt: crypt.clone(), device, key })?;
+        self.start(StackAct::OpenLuks { crypt: crypt.clone(), device, key, read_only: false })?;
         Ok(crypt)
     }
 
@@ -124,10 +124,7 @@ impl Keeper<'_> {
         let group = self.case.nii.storage.volume_groups.iter().find(|group| group.name == volume.group);
         let group = group.context("a volume without a group")?;
         let devices = group.devices.iter().map(|name| self.device(name)).collect::<Result<Vec<_>>>()?;
-        // No modprobe is here that LVM could ask.
-        let thin = Act::LoadModule { name: "dm_thin_pool".into(), options: String::new() };
-        self.machine.apply(&Op::new(thin, "the group may have thin volumes"), &mut Tell)?;
-        check::activate(&group.name, &devices)?;
+        check::activate(&group.name, &devices, self.machine)?;
         Ok(VolumeRef { group: volume.group.clone(), volume: volume.name.clone() })
     }
 

@@ -113,7 +113,12 @@ const KEPT: Layout = Layout {
         Firmware::Bios,
         &[1700],
         include_str!("layouts/kept.toml"),
-        &[("/home", "/dev/vda2 ext4"), ("/data", "/dev/vda3 ext4"), ("/results", "/dev/vda5 ext4")],
+        &[
+            ("/", "/dev/mapper/node-root ext4"),
+            ("/home", "/dev/vda2 ext4"),
+            ("/data", "/dev/vda3 ext4"),
+            ("/results", "/dev/vda5 ext4"),
+        ],
     )
 };
 

@@ -1,5 +1,6 @@
 //! Power cuts of an install beside stacks that are kept. Whatever the cut leaves of the new root, of its volume's metadata
-//! and of arrays that were being written, the next install finds each byte of what is kept.
+//! and of arrays that were being written, the next install finds each byte of what is kept; and what says that it is committed is
+//! whole.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -23,6 +24,8 @@ use crate::kept::stacks;
 const CUTS: usize = 5;
 /// MiB of the disk, which has both members of each array: only one disk's writes are recorded.
 const SIZE: u64 = 760;
+/// Files in the place of an image.
+const FILES: u32 = 300;
 /// One install.
 const MACHINE: Duration = Duration::from_secs(300);
 
@@ -36,7 +39,7 @@ fn storage_power_cuts_kept_stacks() -> Result<()> {
         let spec = Spec { disks: vec![start.clone()], ..Spec::default() };
         let kept = digests(&install(scenario, spec, stacks("old-stacks", false, 1).filled())?)?.to_owned();
         let again = || stacks("kept-stacks", true, 1);
-        let (log, said) = cuts::recorded(scenario, &start, &again().with_files(300).marked_on("camphor0"))?;
+        let (log, said) = cuts::recorded(scenario, &start, &again().with_files(FILES).marked_on("camphor0"))?;
         is_same(&kept, &said)?;
         let (started, mut random) = (Instant::now(), Random(7));
         let old = guids(&start)?;
@@ -52,8 +55,11 @@ fn storage_power_cuts_kept_stacks() -> Result<()> {
                 _ => "begun",
             };
             let at = || format!("cut {number}: {cut} requests, in op {}", log.op(op));
-            let spec = Spec { disks: vec![disk], ..Spec::default() };
-            install(scenario, spec, again()).and_then(|said| is_same(&kept, &said)).with_context(at)?;
+            let look = (outcome == "committed").then(|| again().with_files(FILES).installed());
+            for case in look.into_iter().chain([again()]) {
+                let spec = Spec { disks: vec![disk.clone()], ..Spec::default() };
+                install(scenario, spec, case).and_then(|said| is_same(&kept, &said)).with_context(at)?;
+            }
             *seen.entry((op, outcome)).or_default() += 1;
         }
         let (requests, seconds) = (log.counts().1, started.elapsed().as_secs());

@@ -4,6 +4,7 @@
 //! them in the usual run if there are many.
 
 mod cuts;
+mod inside;
 mod kept;
 mod kept_cuts;
 mod layouts;
