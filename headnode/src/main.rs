@@ -61,6 +61,7 @@ mod tpm;
 use std::process::ExitCode;
 
 use clap::Parser as _;
+use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 
 /// musl's allocator is several times slower under threads.
 #[global_allocator]
@@ -70,6 +71,8 @@ fn main() -> ExitCode {
     let cli = cli::Cli::parse();
     // dnsmasq is started from this thread, which `block_on` keeps: it ends with the thread that started it.
     let outcome = owner::become_owner(&cli.data_dir, &cli.command)
+        // A crash leaves no core with keys in it, and no other program of this user looks into our memory.
+        .and_then(|()| Ok(set_dumpable_behavior(DumpableBehavior::NotDumpable)?))
         .and_then(|()| Ok(tokio::runtime::Runtime::new()?))
         .and_then(|runtime| runtime.block_on(commands::run(cli)));
     match outcome {

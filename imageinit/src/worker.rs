@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow};
 use host::cmdline::Options;
-use host::linux::Linux;
+use host::linux::{Linux, cores};
 use host::net::clock::Clock;
 use host::net::events::{Reporter, boot_id};
 use host::net::head::Head;
@@ -55,6 +55,7 @@ fn early_failure(error: &anyhow::Error) -> Outcome {
 }
 
 fn prepare() -> Result<(Ctx, Policy)> {
+    cores::none()?;
     let options = Options::parse(&std::fs::read_to_string("/proc/cmdline").context("reading /proc/cmdline")?);
     let trust = read_trust()?;
     let clock = Arc::new(Clock::new(trust.time_floor));

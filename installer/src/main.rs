@@ -18,27 +18,32 @@ mod steps;
 
 use std::process::ExitCode;
 
+use anyhow::Result;
 use cli::Command;
+use host::linux::cores;
 
 fn main() -> ExitCode {
-    let done = match cli::parse(std::env::args().skip(1)) {
-        Ok(Command::Prepare { out }) => prepare::run(&out),
-        Ok(Command::Finish { root }) => finish::run(&root),
-        Ok(Command::ReportBegin) => report::begin(),
-        Ok(Command::ReportFailed(reason)) => report::failed(&reason),
-        Ok(Command::Heartbeat) => heartbeat::run(),
-        Ok(Command::Kickstart { inputs, template }) => offline::kickstart(&inputs, template.as_deref()),
-        Ok(Command::Plan(inputs, output)) => offline::plan(&inputs, output),
-        Ok(Command::Facts) => offline::facts(),
-        Ok(Command::List) => offline::list(),
-        Ok(Command::Help) => offline::help(),
-        Err(error) => Err(error),
-    };
+    let done = cores::none().and_then(|()| cli::parse(std::env::args().skip(1))).and_then(carry_out);
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("installer: {error:#}");
             ExitCode::FAILURE
         }
+    }
+}
+
+fn carry_out(command: Command) -> Result<()> {
+    match command {
+        Command::Prepare { out } => prepare::run(&out),
+        Command::Finish { root } => finish::run(&root),
+        Command::ReportBegin => report::begin(),
+        Command::ReportFailed(reason) => report::failed(&reason),
+        Command::Heartbeat => heartbeat::run(),
+        Command::Kickstart { inputs, template } => offline::kickstart(&inputs, template.as_deref()),
+        Command::Plan(inputs, output) => offline::plan(&inputs, output),
+        Command::Facts => offline::facts(),
+        Command::List => offline::list(),
+        Command::Help => offline::help(),
     }
 }

@@ -101,6 +101,8 @@ fn trust_the_owner_commands_through_the_socket() {
     let mut command = program(&head, OWNER, "");
     command.arg("serve").arg("--data-dir").arg(head.data());
     head.serve_by(command);
+    let memory = fs::metadata(format!("/proc/{}/mem", head.pid())).unwrap();
+    assert_eq!(memory.uid(), 0, "its memory is nobody's: no core, no tracing (proc(5))");
     let socket = head.data().join("run/admin.sock");
     let about = fs::symlink_metadata(&socket).unwrap();
     assert_eq!((about.mode() & 0o777, about.uid()), (0o600, OWNER));

@@ -6,13 +6,14 @@
 //! * [`root`]: files of the new root; [`shadow`]: its passwords; [`processes`]: its programs and those of the initrd.
 //! * [`clock`]: the system's clock; [`power`]: its end.
 //! * [`salvage`]: what is worth keeping of the systems that were there before.
-//! * [`tpm`]: the machine's TPM.
+//! * [`tpm`]: the machine's TPM; [`cores`]: what a crash must not leave behind.
 //! * [`walk`]: paths inside a root, on old kernels; [`patience`]: waiting for the kernel.
 //! * [`source`], [`unpack`]: images over HTTP; [`kexec`]: the next kernel.
 //!
 //! One more act is one more arm in [`Linux::act`], and a function in the module of its subject.
 
 pub mod clock;
+pub mod cores;
 pub mod disk;
 pub mod facts;
 pub mod kexec;
