@@ -308,8 +308,19 @@ fn has_setting(bytes: &[u8]) -> bool {
     };
     let mut settings = lines(bytes).filter(|line| !line.starts_with(b"#")).map(String::from_utf8_lossy);
     settings.any(|line| line.replace("\\n", "{").split(['{', ',']).any(is_setting))
+        || has_password_list(bytes)
         || has_crypt(bytes)
         || bytes.windows(KEY_END.len()).any(|window| window == KEY_END)
+}
+
+/// The `list` of cloud-init's `chpasswd`: lines of `USER:PASSWORD`, in whatever form YAML has for them.
+fn has_password_list(bytes: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(bytes).replace("\\n", "\n");
+    let lines = text.lines().filter(|line| !line.trim_start().starts_with('#'));
+    let words = lines.flat_map(|line| line.split(['{', ',']));
+    let keys: Vec<&str> =
+        words.filter_map(|word| Some(word.split_once(':')?.0.trim().trim_matches(['"', '\'']))).collect();
+    keys.contains(&"chpasswd") && keys.contains(&"list")
 }
 
 /// A hash of crypt(5), at any place.
@@ -469,13 +480,22 @@ mod tests {
             r##"userdata_raw: "#cloud-config\npassword: abc\n""##.to_owned(),
             format!("late: [\"usermod -p '{hash}' ann\"]\n"),
             r#"key: "-----BEGIN RSA PRIVATE KEY-----\nMII""#.to_owned(),
+            "chpasswd:\n  expire: false\n  list: |\n    root:geheim\n".to_owned(),
+            "chpasswd:\n  list:\n    - root:geheim\n".to_owned(),
+            "{\"chpasswd\": {\"list\": \"root:geheim\"}}\n".to_owned(),
+            r##"userdata_raw: "#cloud-config\nchpasswd:\n  list: |\n    root:geheim\n""##.to_owned(),
         ] {
             for path in ["etc/cloud/cloud.cfg.d/99-installer.cfg", "var/log/installer/autoinstall-user-data"]
             {
                 assert!(found(path, &text).is_some(), "{path}: {text}");
             }
         }
-        for text in ["# {a: b, password: c}\n", "sed \"s/$1$2/$6$7/\"\n", "passwd: {}, lock_passwd: true\n"] {
+        for text in [
+            "# {a: b, password: c}\n",
+            "sed \"s/$1$2/$6$7/\"\n",
+            "passwd: {}, lock_passwd: true\n",
+            "# chpasswd:\nlist: a\n",
+        ] {
             assert_eq!(found("etc/cloud/cloud.cfg", text), None, "{text}");
         }
     }
