@@ -177,6 +177,9 @@ fn physical_volumes_and_members_have_the_names_of_what_they_are_in() {
         let found = content(&half);
         assert_eq!((found.kind.as_str(), found.label.as_deref()), ("linux_raid_member", name), "{version}");
         assert_eq!(name.is_some(), version != "0.90", "{said}");
+        let uuid = said.lines().find_map(|line| line.strip_prefix("MD_UUID="));
+        let digits = |text: &str| text.replace([':', '-'], "");
+        assert_eq!(found.uuid.as_deref().map(digits), uuid.map(digits), "{version}");
     }
 }
 

@@ -47,6 +47,37 @@ fn as_blkid_reads_them() {
     }
 }
 
+/// Nobody shall take these for empty disks.
+#[test]
+fn what_is_known_by_name_only() {
+    let bcache = 0xc685_73f6_4e1a_45ca_8265_f57f_48ba_6d81_u128.to_be_bytes();
+    for (kind, at, magic) in [
+        ("ceph_bluestore", 0, &b"bluestore block device"[..]),
+        ("DM_integrity", 0, b"integrt\0"),
+        ("exfat", 3, b"EXFAT   "),
+        ("bcache", 4096 + 24, &bcache),
+        ("zfs_member", (16 << 10) + 20, b"\0\0\0\x07version"),
+        ("gfs2", 64 << 10, b"\x01\x16\x19\x70\0\0\0\x01"),
+    ] {
+        let disk = LoopDisk::new(SIZE, 512);
+        let device = OpenOptions::new().write(true).open(&disk.path).unwrap();
+        device.write_all_at(magic, at).unwrap();
+        device.sync_all().unwrap();
+        assert_eq!(read(&disk).map(|found| found.kind).as_deref(), Some(kind));
+    }
+}
+
+#[test]
+fn a_btrfs_says_how_many_devices_it_has() {
+    let disks = [LoopDisk::new(SIZE, 512), LoopDisk::new(SIZE, 512)];
+    tool("mkfs.btrfs", &["-q", "-f", "-d", "single", disks[0].name(), disks[1].name()]);
+    let [one, other] = disks.each_ref().map(|disk| read(disk).unwrap());
+    assert_eq!((one.members, other.members), (Some(2), Some(2)));
+    assert_eq!(one.uuid, other.uuid);
+    tool("mkfs.btrfs", &["-q", "-f", disks[0].name()]);
+    assert_eq!(read(&disks[0]).unwrap().members, Some(1));
+}
+
 /// What is in use changes with what is written.
 #[test]
 fn bytes_in_use() {

@@ -10,6 +10,7 @@ use uuid::Uuid;
 use crate::facts::{self, Facts};
 use crate::names;
 use crate::op::PartitionRef;
+use crate::parts;
 use crate::table::{self, Layout, Marks, TableError};
 use crate::units::{MIB, human};
 use crate::wipe;
@@ -59,7 +60,7 @@ pub(crate) fn plan<'a>(
     let planned: Vec<Planned<'_>> = planned.into_iter().map(|(_, planned)| planned).collect();
     if planned.len() == storage.disks.len() {
         names::taken(facts, storage, &planned, out);
-        names::straddling(facts, &planned, out);
+        parts::check(facts, &planned, out);
     }
     planned
 }

@@ -226,31 +226,34 @@ pub(crate) fn fstab(inputs: &Inputs<'_>, placed: &[Placed<'_>]) -> String {
 
 /// What a node with these file systems cannot do.
 pub(crate) fn check(inputs: &Inputs<'_>, placed: &[Placed<'_>], out: &mut Vec<Finding>) {
-    for placed in placed {
-        match placed.wanted.preserve {
-            true => is_there(placed, out),
-            false => one(inputs, placed, out),
-        }
-    }
+    placed.iter().filter(|placed| !placed.wanted.preserve).for_each(|placed| one(inputs, placed, out));
     image_fits(inputs, placed, out);
 }
 
-/// What is to be kept must be what the NII says: fstab names its UUID.
-fn is_there(placed: &Placed<'_>, out: &mut Vec<Finding>) {
-    let Filesystem { device, format, .. } = placed.wanted;
-    let found = match placed.found {
-        // What lies on arrays and volumes is not looked at before they are started.
-        _ if !matches!(placed.device, BlockDevice::Partition(_)) => return,
-        Some(content) if content.kind == format.name() && content.uuid.is_some() => return,
-        Some(content) => content.kind.as_str(),
-        None => "nothing that is known",
-    };
-    let message = format!(
-        "partition `{device}` ({}) is to be kept with its {}, and holds {found}",
-        placed.device.path(),
-        format.name()
-    );
-    out.push(Finding::error(format!("storage.filesystems[{}].preserve", placed.index), message));
+/// What is to be kept on partitions must be what the NII says: fstab names its UUID. What lies on arrays and volumes is not looked
+/// at before they are started.
+pub(crate) fn check_kept(stack: &Stack<'_>, out: &mut Vec<Finding>) {
+    for (i, filesystem) in stack.storage.filesystems.iter().enumerate().filter(|(_, f)| f.preserve) {
+        let Filesystem { device, format, .. } = filesystem;
+        // What is not there has a finding already.
+        let Some(partition) = stack.partition(device) else { continue };
+        let found = stack.found(device);
+        let is_it = |content: &&Content| match format {
+            // Its driver mounts all three.
+            Format::Ext4 => ["ext2", "ext3", "ext4"].contains(&content.kind.as_str()),
+            format => content.kind == format.name(),
+        };
+        if found.filter(is_it).is_some_and(|content| content.uuid.is_some()) {
+            continue;
+        }
+        let holds = found.map_or("nothing that is known", |content| &content.kind);
+        let message = format!(
+            "partition `{device}` ({}) is to be kept with its {}, and holds {holds}",
+            partition.path(),
+            format.name()
+        );
+        out.push(Finding::error(format!("storage.filesystems[{i}].preserve"), message));
+    }
 }
 
 fn one(inputs: &Inputs<'_>, placed: &Placed<'_>, out: &mut Vec<Finding>) {

@@ -86,6 +86,7 @@ pub fn disked(inputs: &Inputs<'_>) -> Result<Plan, Vec<Finding>> {
     let looks = stack::ops::looks(&stack, nii);
     stack::check::check(&stack, nii, [&tried, &looks, &format], out);
     let placed = filesystems::place(inputs, &stack);
+    filesystems::check_kept(&stack, out);
     filesystems::check(inputs, &placed, out);
     bootloader::check(inputs, &stack, &placed, out);
     let context = Context::new(inputs, stack, &placed, out);

@@ -36,6 +36,7 @@ pub mod op;
 mod os;
 pub mod package;
 mod partition;
+mod parts;
 mod preflight;
 pub mod profile;
 mod show;

@@ -220,6 +220,42 @@ fn what_firmware_starts_from_is_not_kept() {
     }
 }
 
+/// Nobody started it, and the NII does not name it: what is on the disks would be lost all the same.
+#[test]
+fn half_of_a_group_an_array_or_a_btrfs_is_not_kept() {
+    for (kind, what) in [
+        ("LVM2_member", "volume group `whole`"),
+        ("linux_raid_member", "array `whole` (of all)"),
+        ("btrfs", "btrfs of all"),
+    ] {
+        let mut case = case(512, &[keep(json!({"number": 5}))]);
+        let part = |partition| Content {
+            partition,
+            kind: kind.into(),
+            label: Some("whole".into()),
+            uuid: Some("of all".into()),
+            size: GIB,
+            used: None,
+            members: Some(2),
+        };
+        case.facts.disks[0].contents = vec![part(Some(5))];
+        let mut second = disk("/dev/vdb", 8 * GIB);
+        second.contents = vec![part(None)];
+        case.facts.disks.push(second);
+        case.nii["storage"]["disks"][0]["select"] = json!({"path": "/dev/vda"});
+        assert!(layout(&case).is_ok(), "{what}: the other half stays as well");
+        let scratch =
+            json!({"name": "scratch", "select": {"path": "/dev/vdb"}, "partitions": [{"label": "new"}]});
+        case.nii["storage"]["disks"].as_array_mut().unwrap().push(scratch);
+        let why = layout(&case).unwrap_err();
+        let wanted = format!("{what} is on /dev/vda5, which is kept, and on /dev/vdb, which is not");
+        assert!(why.contains(&wanted), "{why}");
+        case.facts.disks[0].contents[0].members = Some(1);
+        case.facts.disks[1].contents[0].members = Some(1);
+        assert_eq!(layout(&case).is_ok(), kind == "btrfs", "{what}: copies of one");
+    }
+}
+
 /// A group that nobody can read may be anything: nothing is written beside it, unless an install was cut off in the middle of it.
 #[test]
 fn a_kept_group_that_cannot_be_read_stops_the_install() {

@@ -7,7 +7,7 @@ mod support;
 use nii::digest::Digest;
 use nii::v1::PartitionType;
 use nii::{Finding, Nii};
-use plan::facts::{Facts, JournalRecord, Table, TableEntry};
+use plan::facts::{Content, Facts, JournalRecord, Table, TableEntry};
 use plan::{Act, Plan, journal, package};
 use serde_json::{Value, json};
 use support::{ARMING, ATTEMPT, Case, GIB, bios, disk, dump};
@@ -212,6 +212,16 @@ fn preserving(partitions: Value) -> Case {
             entry(5, "data", 3 * 1024, 4 * 1024),
         ],
     });
+    let content = |partition| Content {
+        partition: Some(partition),
+        kind: "xfs".into(),
+        label: None,
+        uuid: Some(format!("uuid-{partition}")),
+        size: GIB,
+        used: None,
+        members: None,
+    };
+    old.contents = vec![content(1), content(5)];
     case.facts.disks = vec![old];
     case.nii["storage"]["disks"][0]["partitions"] = partitions;
     case
@@ -247,6 +257,32 @@ fn what_is_kept_stays_and_the_rest_goes_around_it() {
 fn refusal(case: &Case) -> String {
     let findings = prepare(case).unwrap_err();
     findings.iter().filter(|finding| finding.is_error()).map(|finding| finding.message.clone()).collect()
+}
+
+/// As for images: looked at before anything is written, since anaconda looks when the tables are gone.
+#[test]
+fn what_is_kept_is_looked_at_before() {
+    let mut case = preserving(kept_and_new());
+    let filesystem = json!({"device": "data", "format": "xfs", "mount": "/data", "preserve": true});
+    case.nii["storage"]["filesystems"].as_array_mut().unwrap().push(filesystem);
+    assert!(prepare(&case).is_ok());
+    case.facts.disks[0].contents[1].kind = "crypto_LUKS".into();
+    assert!(refusal(&case).contains("`data` (/dev/vda5) is to be kept with its xfs, and holds crypto_LUKS"));
+    let mut group = preserving(kept_and_new());
+    group.nii["storage"]["disks"][0]["partitions"][1]["type"] = json!("lvm");
+    group.nii["storage"]["volume_groups"] = json!([{"name": "old", "devices": ["data"], "preserve": true}]);
+    assert!(refusal(&group).contains("must hold LVM2_member, and holds xfs"), "{}", refusal(&group));
+}
+
+/// After an install that was cut off, the old loader would start the old kernel on the half of a new root.
+#[test]
+fn no_old_loader_is_kept() {
+    for kind in [PartitionType::Esp, PartitionType::BiosBoot, PartitionType::Xbootldr] {
+        let mut case = preserving(kept_and_new());
+        let table = case.facts.disks[0].table.as_mut().unwrap();
+        table.partitions.iter_mut().find(|entry| entry.number == 5).unwrap().kind = kind.guid();
+        assert!(refusal(&case).contains("partition 5 `data` of /dev/vda is"), "{}", refusal(&case));
+    }
 }
 
 #[test]

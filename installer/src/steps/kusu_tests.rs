@@ -15,7 +15,7 @@ use host::cmdline::Options;
 use host::net::http::{Exchange as _, Http};
 use host::recorder::Recorder;
 use kusu_server::{Answer, Server};
-use plan::facts::{Disk, Table, TableEntry};
+use plan::facts::{Content, Disk, Table, TableEntry};
 use plan::{Act, package};
 use uuid::Uuid;
 
@@ -58,7 +58,17 @@ fn data_disk(like: &Disk) -> Disk {
         attributes: 0,
     };
     let table = Table { guid: Uuid::from_u128(2), partitions: vec![entry] };
-    Disk { path: "/dev/vdb".into(), serial: None, table: Some(table), ..like.clone() }
+    let content = Content {
+        partition: Some(1),
+        kind: "ext3".into(),
+        label: None,
+        uuid: Some("5d0b33f5".into()),
+        size: 20 << 30,
+        used: None,
+        members: None,
+    };
+    let contents = vec![content];
+    Disk { path: "/dev/vdb".into(), serial: None, table: Some(table), contents, ..like.clone() }
 }
 
 fn prepare(server: &Server, allowed: &str) -> Run {

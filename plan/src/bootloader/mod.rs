@@ -117,7 +117,7 @@ pub(crate) fn check(inputs: &Inputs<'_>, stack: &Stack<'_>, placed: &[Placed<'_>
             "the image has no kernel with an initramfs in /boot; install one in it and import it again";
         out.push(Finding::error("image", message));
     }
-    check_kept(stack, out);
+    check_kept(stack.disks, out);
     match (inputs.facts.firmware, loader) {
         (Firmware::Bios, Loader::SystemdBoot) => {
             let message = "systemd-boot needs UEFI and this machine booted by BIOS; use `grub`, or set the firmware to UEFI";
@@ -133,21 +133,21 @@ pub(crate) fn check(inputs: &Inputs<'_>, stack: &Stack<'_>, placed: &[Placed<'_>
     }
 }
 
-/// What firmware starts from is the new system's alone: a loader that stays could start what is not there any more, and ours
-/// may be written to the wrong one of two. What the NII calls the partition says nothing of its type.
-fn check_kept(stack: &Stack<'_>, out: &mut Vec<Finding>) {
+/// What firmware starts from is the new system's alone: a loader that stays could start what is not there any more, or is there
+/// by half, and ours may be written to the wrong one of two. What the NII calls the partition says nothing of its type.
+pub(crate) fn check_kept(disks: &[Planned<'_>], out: &mut Vec<Finding>) {
     let kinds = [
         (PartitionType::Esp, "an ESP"),
         (PartitionType::BiosBoot, "a BIOS boot partition"),
         (PartitionType::Xbootldr, "an XBOOTLDR partition"),
     ];
-    for (index, planned) in stack.disks.iter().enumerate() {
+    for (index, planned) in disks.iter().enumerate() {
         let entries = planned.layout.table.partitions.iter();
         for entry in entries.filter(|entry| planned.layout.keep.contains(&entry.number)) {
             let Some((_, what)) = kinds.iter().find(|(kind, _)| kind.guid() == entry.kind) else { continue };
             let message = format!(
-                "partition {} `{}` of {} is {what} by its type, and cannot be kept in an install from an image: the new \
-                 system's loader needs to be the only one",
+                "partition {} `{}` of {} is {what} by its type, and cannot be kept: the new system's loader needs to be \
+                 the only one, also after an install that was cut off",
                 entry.number, entry.label, planned.disk.path
             );
             out.push(Finding::error(format!("storage.disks[{index}].partitions"), message));

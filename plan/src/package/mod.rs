@@ -16,9 +16,9 @@ use crate::disks::{self, Planned};
 use crate::facts::{Facts, JournalRecord};
 use crate::install::{Plan, Stage};
 use crate::op::{Act, Op};
-use crate::stack::below;
+use crate::stack::{self, Stack, below};
 use crate::table::Marks;
-use crate::{journal, partition, wipe};
+use crate::{bootloader, filesystems, journal, partition, wipe};
 
 pub use finish::finish;
 pub use scripts::{SCRIPTS, script_path};
@@ -57,6 +57,12 @@ pub fn prepare(inputs: &Inputs<'_>) -> Result<Plan, Vec<Finding>> {
         wipe::not_by_anaconda(&nii.storage, out);
     }
     let disks = disks::plan(facts, &nii.storage, arming, marks, out);
+    if ours {
+        let stack = Stack { storage: &nii.storage, disks: &disks, facts, arming };
+        stack::check::kept(&stack, out);
+        filesystems::check_kept(&stack, out);
+        bootloader::check_kept(&disks, out);
+    }
     let ops = if ours { partition(inputs, &disks, marks, out) } else { Vec::new() };
     if findings.iter().any(Finding::is_error) {
         return Err(findings);

@@ -13,12 +13,17 @@ pub(super) type Out<'a> = &'a mut Vec<Finding>;
 pub(crate) fn check(stack: &Stack<'_>, nii: &Nii, [tried, looks, made]: [&[Op]; 3], out: Out<'_>) {
     programs(stack, [tried, looks, made].concat().as_slice(), out);
     keys(stack, nii, out);
-    kept::check(stack, out);
+    kept(stack, out);
     if nii.install.after == After::SwitchRoot && !made.is_empty() {
         let message = "must be `reboot`, `kexec` or `poweroff`: udev of the new root does not know the arrays and volumes that \
                        the initrd started";
         out.push(Finding::error("install.after", message));
     }
+}
+
+/// What stands against keeping what the NII keeps.
+pub(crate) fn kept(stack: &Stack<'_>, out: Out<'_>) {
+    kept::check(stack, out);
 }
 
 /// Programs that the initrd must have.

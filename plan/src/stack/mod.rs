@@ -45,10 +45,10 @@ impl<'a> Stack<'a> {
         })
     }
 
-    /// Whether a disk says of an install that it is in progress.
+    /// Whether a disk that the NII selects says of an install that it is in progress.
     pub fn was_cut_off(&self) -> bool {
         let is_begun = |disk: &Disk| disk.journal.is_some() && !journal::is_committed(disk);
-        self.facts.disks.iter().any(is_begun)
+        self.disks.iter().any(|planned| is_begun(planned.disk))
     }
 
     /// The partition with that label.

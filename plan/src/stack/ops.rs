@@ -37,10 +37,12 @@ pub(crate) fn passphrases(stack: &Stack<'_>, nii: &Nii) -> Vec<Op> {
     stack.storage.luks.iter().filter(|luks| luks.preserve).filter_map(one).collect()
 }
 
-/// A look into every group that is kept, before anything is written: what it lies on is started, read-only, and stopped again.
+/// A look into every array and group that is kept, before anything is written: they and what they lie on are started, read-only,
+/// and stopped again.
 /// After an install that was cut off it may have a change to undo, and is not read-only.
 pub(crate) fn looks(stack: &Stack<'_>, nii: &Nii) -> Vec<Op> {
     let mut maker = Maker::new(stack, nii, !stack.was_cut_off());
+    stack.storage.raid.iter().filter(|raid| raid.preserve).for_each(|raid| maker.need(&raid.name));
     for group in stack.storage.volume_groups.iter().filter(|group| group.preserve) {
         group.devices.iter().for_each(|name| maker.need(name));
         let devices = stack.members(group);
@@ -97,7 +99,7 @@ impl<'a> Maker<'a> {
         if raid.preserve {
             return Some(Op::new(
                 StackAct::StartArray { array, devices, read_only: self.read_only },
-                format!("what is on `{}`, which is kept, needs it", raid.name),
+                format!("array `{}` is kept", raid.name),
             ));
         }
         let act = StackAct::MakeArray {

@@ -1,7 +1,7 @@
 //! Machines and NIIs: each case is the plain one, with what it is about.
 
 use nii::{Nii, Strictness};
-use plan::facts::{Disk, Facts, Firmware, Nic, Table, TableEntry};
+use plan::facts::{Content, Disk, Facts, Firmware, Nic, Table, TableEntry};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -333,6 +333,20 @@ fn table(entries: &[(&str, u128, u32, u64)]) -> Option<Table> {
     Some(Table { guid: Uuid::from_u128(7), partitions: entries.iter().map(one).collect() })
 }
 
+/// What lies on the partition of this number: kind and label. Members of one array have one UUID.
+fn holds(disk: &mut Disk, number: u32, kind: &str, label: Option<&str>) {
+    let uuid = if kind == "linux_raid_member" { 99 } else { u128::from(number) };
+    disk.contents.push(Content {
+        partition: Some(number),
+        kind: kind.into(),
+        label: label.map(Into::into),
+        uuid: Some(Uuid::from_u128(uuid).to_string()),
+        size: 1 << 30,
+        used: None,
+        members: None,
+    });
+}
+
 const ESP: u128 = 0xc12a7328_f81f_11d2_ba4b_00a0c93ec93b;
 const LINUX: u128 = 0x0fc63daf_8483_4772_8e79_3d69d8477de4;
 const LVM: u128 = 0xe6d6d379_f507_44c2_a23c_238f2a3df928;
@@ -360,6 +374,7 @@ fn keep_volume() -> Case {
     }));
     let old = [("old-esp", ESP, 1, 600), ("boot", LINUX, 2, 1024), ("pv1", LVM, 3, 200_000)];
     case.facts.disks[1].table = table(&old);
+    holds(&mut case.facts.disks[1], 3, "LVM2_member", Some("vg0"));
     case
 }
 
@@ -367,7 +382,7 @@ fn keep_partitions() -> Case {
     let mut case = plain("keep_partitions", Firmware::Efi).storage(json!({
         "disks": [
             {"name": "system", "select": {"path": "/dev/nvme0n1"}, "partitions": [
-                {"label": "esp", "type": "esp", "preserve": true},
+                {"label": "esp", "type": "esp", "size_mib": 512},
                 {"label": "root", "type": "root"},
                 {"label": "swap", "type": "swap", "preserve": true},
                 {"label": "data", "preserve": true},
@@ -380,7 +395,7 @@ fn keep_partitions() -> Case {
         ],
         "raid": [{"name": "mdkept", "level": "raid1", "devices": ["md-a", "md-b"], "preserve": true}],
         "filesystems": [
-            {"device": "esp", "format": "vfat", "mount": "/boot/efi", "preserve": true},
+            {"device": "esp", "format": "vfat", "mount": "/boot/efi"},
             {"device": "root", "format": "ext4", "mount": "/"},
             {"device": "swap", "format": "swap", "preserve": true},
             {"device": "data", "format": "xfs", "mount": "/data", "preserve": true, "mount_options": ["noatime"]},
@@ -398,6 +413,11 @@ fn keep_partitions() -> Case {
     ];
     case.facts.disks[0].table = table(&old);
     case.facts.disks[2].table = table(&[("md-b", RAID, 1, 10_000)]);
+    let system = &mut case.facts.disks[0];
+    holds(system, 7, "xfs", None);
+    holds(system, 5, "swap", None);
+    holds(system, 12, "linux_raid_member", Some("mdkept"));
+    holds(&mut case.facts.disks[2], 1, "linux_raid_member", Some("mdkept"));
     case
 }
 

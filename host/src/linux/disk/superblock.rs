@@ -106,7 +106,7 @@ struct Head<'a>(&'a [u8]);
 
 impl Head<'_> {
     fn superblock(&self) -> Option<Found> {
-        [Self::luks, Self::xfs, Self::btrfs, Self::ext, Self::swap, Self::ntfs, Self::fat]
+        [Self::luks, Self::xfs, Self::btrfs, Self::ext, Self::swap, Self::ntfs, Self::fat, Self::others]
             .iter()
             .find_map(|read| read(self))
     }
@@ -140,7 +140,7 @@ impl Head<'_> {
             label: self.text(AT + 0x12b, 256),
             uuid: self.uuid(AT + 0x20),
             used: Some(self.le64(AT + 0x78)),
-            members: None,
+            members: u32::try_from(self.le64(AT + 0x88)).ok(),
         })
     }
 
@@ -193,6 +193,23 @@ impl Head<'_> {
         let uuid = Some(format!("{:04X}-{:04X}", serial >> 16, serial & 0xffff));
         let label = self.text(at + 4, 11).filter(|label| label != "NO NAME");
         self.has(510, &[0x55, 0xaa]).then_some(Found { kind: "vfat", label, uuid, ..Found::default() })
+    }
+
+    /// What is known by its name only: nobody shall take it for an empty disk. Magics as in blkid(8); of ZFS
+    /// as in its on-disk format, `vdev_label_t`.
+    fn others(&self) -> Option<Found> {
+        const BCACHE: [u8; 16] = 0xc685_73f6_4e1a_45ca_8265_f57f_48ba_6d81_u128.to_be_bytes();
+        const KINDS: [(&str, usize, &[u8]); 6] = [
+            ("ceph_bluestore", 0, b"bluestore block device"),
+            ("DM_integrity", 0, b"integrt\0"),
+            ("exfat", 3, b"EXFAT   "),
+            ("bcache", 4096 + 24, &BCACHE),
+            // The first name in the first label, behind two headers.
+            ("zfs_member", (16 << 10) + 20, b"\0\0\0\x07version"),
+            ("gfs2", 64 << 10, &[0x01, 0x16, 0x19, 0x70, 0, 0, 0, 1]),
+        ];
+        let is_one = |(_, at, magic): &&(&str, usize, &[u8])| self.has(*at, magic);
+        KINDS.iter().find(is_one).map(|(kind, ..)| Found { kind, ..Found::default() })
     }
 
     fn has(&self, at: usize, magic: &[u8]) -> bool {

@@ -110,7 +110,7 @@ fn version_1(raw: &[u8], place: u64) -> anyhow::Result<Member> {
     // The member may have more room than the array uses.
     let length = bytes(80)?.min(bytes(136)?);
     Ok(Member {
-        array: uuid([&raw[16..32]]),
+        array: Uuid::from_slice(&raw[16..32]).unwrap_or_default(),
         name: printable(&raw[32..64]),
         level: u32_at(raw, 72).cast_signed(),
         start: bytes(128)?,
@@ -130,7 +130,9 @@ fn version_0(raw: &[u8]) -> anyhow::Result<Member> {
     // 91 is 0.90 while it is reshaped.
     let current = word(2) == 90 && state & DISK_FAULTY == 0 && state & DISK_CURRENT == DISK_CURRENT;
     Ok(Member {
-        array: uuid([&raw[20..24], &raw[52..64]]),
+        // mdadm prints the four as numbers.
+        array: Uuid::from_slice(&[5, 13, 14, 15].map(|index| word(index).to_be_bytes()).concat())
+            .unwrap_or_default(),
         name: None,
         level: word(7).cast_signed(),
         start: 0,
@@ -150,10 +152,6 @@ fn checksum(raw: &[u8], place: usize) -> u32 {
     });
     let sum = words.sum::<u64>() - u64::from(u32_at(raw, place));
     (sum as u32).wrapping_add((sum >> 32) as u32)
-}
-
-fn uuid<const N: usize>(parts: [&[u8]; N]) -> Uuid {
-    Uuid::from_slice(&parts.concat()).unwrap_or_default()
 }
 
 #[cfg(test)]
