@@ -5,7 +5,7 @@
 mod support;
 
 use nii::v1::PartitionType;
-use plan::facts::{Content, JournalRecord, Table, TableEntry};
+use plan::facts::{Content, Table, TableEntry};
 use plan::op::Act;
 use serde_json::{Value, json};
 use support::{ARMING, Case, GIB, bios, disk};
@@ -268,15 +268,7 @@ fn a_kept_group_that_cannot_be_read_stops_the_install() {
         let disk = &mut case.facts.disks[0];
         disk.contents[1].kind = "LVM2_member".into();
         disk.contents[1].label = label.map(Into::into);
-        disk.journal = begun.then(|| JournalRecord {
-            version: 1,
-            node: "n001".into(),
-            arming: ARMING,
-            attempt: Uuid::from_u128(98),
-            root: Uuid::from_u128(97),
-            image: None,
-            committed: false,
-        });
+        disk.journal = begun.then(support::begun);
         let found = case.disked().err().unwrap_or_default();
         found.iter().map(ToString::to_string).collect::<String>()
     };

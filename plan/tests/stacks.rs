@@ -4,10 +4,9 @@
 
 mod support;
 
-use plan::facts::{Content, Group, GroupVolume, JournalRecord, Stacked, StackedKind};
+use plan::facts::{Content, Group, GroupVolume, Stacked, StackedKind};
 use serde_json::json;
-use support::{ARMING, Case, GIB, stacks};
-use uuid::Uuid;
+use support::{Case, GIB, begun, stacks};
 
 /// The findings of a case that is refused, as lines.
 #[track_caller]
@@ -225,15 +224,7 @@ fn a_kept_group_is_looked_into_before_anything_is_written() {
         "check that nobody uses /dev/vda (serial S-vda)",
     ];
     assert_eq!(partition(&case)[..looks.len()], looks);
-    case.facts.disks[0].journal = Some(JournalRecord {
-        version: 1,
-        node: "n001".into(),
-        arming: ARMING,
-        attempt: Uuid::from_u128(98),
-        root: Uuid::from_u128(97),
-        image: None,
-        committed: false,
-    });
+    case.facts.disks[0].journal = Some(begun());
     let again = partition(&case);
     assert_eq!(again[1], "open /dev/vda3 as vault", "a change may have to be undone");
     assert_eq!(again[2], "check volume group old with data; a change of it that was cut off is undone");

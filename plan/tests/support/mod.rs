@@ -10,7 +10,7 @@ pub mod stacks;
 use nii::digest::Digest;
 use nii::manifest::{Kernel, Manifest, Os, Payload};
 use nii::{Finding, Nii, Strictness};
-use plan::facts::{Disk, Facts, Firmware, Nic};
+use plan::facts::{Disk, Facts, Firmware, JournalRecord, Nic};
 use plan::op::{Act, Content};
 use plan::{Inputs, Plan};
 use serde_json::{Value, json};
@@ -20,6 +20,19 @@ pub const ARMING: Uuid = Uuid::from_u128(0x11111111_1111_4111_8111_111111111111)
 pub const ATTEMPT: Uuid = Uuid::from_u128(0x22222222_2222_4222_8222_222222222222);
 pub const GIB: u64 = 1 << 30;
 pub const MAC: &str = "52:54:00:00:00:01";
+
+/// Of an install that was cut off.
+pub fn begun() -> JournalRecord {
+    JournalRecord {
+        version: 1,
+        node: "n001".into(),
+        arming: ARMING,
+        attempt: Uuid::from_u128(98),
+        root: Uuid::from_u128(97),
+        image: None,
+        committed: false,
+    }
+}
 
 pub struct Case {
     pub facts: Facts,
