@@ -160,7 +160,9 @@ fn listeners(
     let gate = Gate::new();
     let make = |router: Router| router.into_make_service_with_connect_info::<SocketAddr>();
     for (plain, secure) in bound {
+        // HTTP/2 would have many files open on one connection, and none of these limits.
         let mut plain = axum_server::from_tcp(plain)?
+            .http1_only()
             .acceptor(gate.clone())
             .handle(handle.clone())
             .first_request_timeout(FIRST_REQUEST);
@@ -170,6 +172,7 @@ fn listeners(
         web.spawn(async move { plain.serve(service).await.context("serving plain HTTP") });
         let acceptor = RustlsAcceptor::new(tls.clone()).acceptor(gate.clone());
         let mut secure = axum_server::from_tcp(secure)?
+            .http1_only()
             .acceptor(acceptor)
             .handle(handle.clone())
             .first_request_timeout(FIRST_REQUEST);

@@ -115,6 +115,7 @@ fn find(groups: &str, name: &str) -> Option<u32> {
 pub async fn serve(listener: Option<UnixListener>, router: Router, patience: Duration) -> Result<()> {
     let Some(listener) = listener else { return std::future::pending().await };
     let mut server = Server::<SocketAddr>::from_listener(listener)
+        .http1_only()
         .acceptor(Door(Places::new(CONNECTIONS, EACH)))
         .first_request_timeout(patience);
     server.http_builder().http1().header_read_timeout(patience);

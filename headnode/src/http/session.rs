@@ -109,7 +109,7 @@ pub async fn open(
             let key = attempts::session(&app.keys.now(), session.attempt, claim.key);
             let key = match chip {
                 Some(chip) => {
-                    app.store.wrapped_for(session.attempt, chip.name).await?;
+                    tpm::binds(&app, &session, &chip, &peer_name).await?;
                     SessionKey::Wrapped(chip.wrap(&key)?)
                 }
                 None => SessionKey::Plain(Secret::new(key.as_str())),

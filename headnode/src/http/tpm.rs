@@ -6,6 +6,7 @@ use super::App;
 use super::answers::Refused;
 use crate::document::Tpm as Wanted;
 use crate::recipe::Recipe;
+use crate::store::attempts::Session;
 use crate::store::nodes::Node;
 use crate::tpm::Chip;
 
@@ -37,6 +38,21 @@ pub(super) async fn of(
     };
     app.store.refusal(&node.name, peer, cause, &why).await?;
     crate::log::line(format_args!("{}: refused to {peer}: {why}", node.name));
+    Err(Refused::new(ErrorCode::Unauthorized, why))
+}
+
+/// Binds a session to the chip that its key is wrapped for.
+///
+/// # Errors
+/// When it was wrapped for another one before: who unwraps it there could give this one's name to the node.
+pub(super) async fn binds(app: &App, session: &Session, chip: &Chip, peer: &str) -> Result<(), Refused> {
+    if app.store.wraps_for(session.attempt, chip.name).await? {
+        return Ok(());
+    }
+    let name = &session.node.name;
+    let why = format!("the session of attempt {} is for another TPM than {}", session.attempt, chip.name);
+    app.store.refusal(name, peer, "foreign-tpm", &why).await?;
+    crate::log::line(format_args!("{name}: refused to {peer}: {why}"));
     Err(Refused::new(ErrorCode::Unauthorized, why))
 }
 

@@ -134,6 +134,11 @@ impl Attempt {
     pub fn is_fresh(&self) -> bool {
         self.begun_at.is_none() && clock::now_ms() < self.minted_at + TOKEN_MS
     }
+
+    /// Whether another boot would have time to trade it.
+    fn lasts(&self) -> bool {
+        self.is_fresh() && clock::now_ms() < self.minted_at + TOKEN_MS / 2
+    }
 }
 
 /// The last attempt of a node's arming, ended or not.
@@ -216,8 +221,9 @@ impl Store {
         Ok(write.commit().await?)
     }
 
-    /// The attempt of this boot: the present one while it has not begun (iPXE asks again), else a new one that ends
-    /// the one before. Of these an arming has `cap`, and one more if the last that began came to its commit.
+    /// The attempt of this boot: the present one while it has not begun (iPXE asks again) and its token lasts, else a new one
+    /// that ends the one before. Of these an arming has `cap`, and one more if the last that began came to its commit; what
+    /// takes the place of one whose token would have run out does not count.
     ///
     /// # Errors
     /// When the database cannot be written.
@@ -232,13 +238,18 @@ impl Store {
             return Ok(Mint::Locked(reason));
         }
         let present = sqlx::query(OF_NODE).bind(node).fetch_optional(&mut *write).await?;
+        let id = parsed(&arming, "id")?;
         if let Some(attempt) = present.as_ref().map(Attempt::of).transpose()?
             && attempt.is_fresh()
         {
+            if attempt.lasts() {
+                return Ok(Mint::Attempt(attempt));
+            }
+            let attempt = new_attempt(&mut write, id, attempt.number, keys).await?;
+            write.commit().await?;
             return Ok(Mint::Attempt(attempt));
         }
         let tries: u32 = arming.try_get("tries")?;
-        let id = parsed(&arming, "id")?;
         // The last one may be done, and only its report lost: the next boot finds out.
         let spare = u32::from(tries >= cap && was_committing(&mut write, id).await?);
         if tries >= cap + spare {
@@ -372,17 +383,17 @@ impl Store {
         Ok(Begin::Refused)
     }
 
-    /// The key of an attempt's session was wrapped for this TPM.
+    /// Whether the key of an attempt's session may be wrapped for this TPM: for the first that asks, and for no other.
     ///
     /// # Errors
     /// When the database cannot be written.
-    pub async fn wrapped_for(&self, attempt: Uuid, tpm: Name) -> Result<()> {
-        sqlx::query("UPDATE attempts SET tpm = ? WHERE id = ?")
+    pub async fn wraps_for(&self, attempt: Uuid, tpm: Name) -> Result<bool> {
+        let bound = sqlx::query("UPDATE attempts SET tpm = ?1 WHERE id = ?2 AND coalesce(tpm, ?1) = ?1")
             .bind(tpm.to_string())
             .bind(attempt.to_string())
             .execute(&self.pool)
             .await?;
-        Ok(())
+        Ok(bound.rows_affected() == 1)
     }
 
     /// An attempt's NII, which says an install of this kind, is released.

@@ -5,6 +5,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::time::Instant;
 
 use crate::head::{DEADLINE, Head, MAC, Machine, ended};
+use crate::machine::tls;
 
 fn armed() -> Head {
     let mut head = Head::new();
@@ -88,6 +89,35 @@ fn trust_tokens_and_sessions_are_not_asked_for_for_ever() {
     machine.begin(&head);
     machine.nii("n").unwrap();
 }
+
+/// A connection has one request at a time: what it may cost is counted by connections.
+#[test]
+fn trust_nobody_speaks_http_2() {
+    /// The preface of RFC 9113, 3.4, and no settings.
+    const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+    let head = armed();
+    let said = |mut stream: Box<dyn Stream>| {
+        stream.write_all(PREFACE).unwrap();
+        let mut answer = [0; 12];
+        let count = stream.read(&mut answer).unwrap_or(0);
+        String::from_utf8_lossy(&answer[..count]).into_owned()
+    };
+    let tcp = |side: &str| {
+        let stream = from([127, 0, 0, 2], side);
+        stream.set_read_timeout(Some(DEADLINE)).unwrap();
+        stream
+    };
+    let plain = said(Box::new(tcp(&head.http)));
+    let config = tls(&head.trust().ca_pem);
+    let client = rustls::ClientConnection::new(config.into(), "127.0.0.1".try_into().unwrap()).unwrap();
+    let secure = said(Box::new(rustls::StreamOwned::new(client, tcp(&head.https))));
+    for answer in [plain, secure] {
+        assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 4"), "{answer:?}");
+    }
+}
+
+trait Stream: std::io::Read + std::io::Write {}
+impl<T: std::io::Read + std::io::Write> Stream for T {}
 
 /// The head of one answer; its body is skipped.
 fn answer(reader: &mut impl std::io::BufRead) -> String {

@@ -190,6 +190,23 @@ fn tokens_end_after_half_an_hour() {
     assert_ne!(token_url(&head.script(MAC, "pcbios")), url, "the next boot gets another");
 }
 
+/// A power cut before the session: the next boot is not to begin with a token that runs out on the way.
+#[test]
+fn a_boot_gets_a_token_that_lasts() {
+    let head = armed();
+    let machine = Machine::new(&head);
+    let url = token_url(&head.script(MAC, "pcbios"));
+    head.sql("UPDATE attempts SET minted_at = minted_at - 14 * 60 * 1000");
+    assert_eq!(token_url(&head.script(MAC, "pcbios")), url);
+    head.sql("UPDATE attempts SET minted_at = minted_at - 2 * 60 * 1000");
+    let old = machine.token_at(&url).unwrap();
+    let script = head.script(MAC, "pcbios");
+    assert!(token_url(&script) != url && script.contains("attempt 1 of 3"), "{script}");
+    assert_eq!(machine.ask(&machine.request(&old)).unwrap_err(), ErrorCode::Unauthorized);
+    let token = machine.token_at(&token_url(&script)).unwrap();
+    machine.ask(&machine.request(&token)).unwrap();
+}
+
 #[test]
 fn a_restarted_head_node_knows_its_sessions() {
     let mut head = armed();

@@ -170,6 +170,25 @@ fn trust_in_a_tpm_survives_a_lost_answer_and_ends_with_the_boot() {
     assert!(late.contains("another boot"), "{late}");
 }
 
+/// With the token, the key and an address of the node: unwrapped by one's own chip, and then asked for again for the node's.
+#[test]
+fn trust_a_session_is_for_one_chip() {
+    let head = armed("first-use");
+    let (thief, board) = (Board::new(), Board::new());
+    let mut chip = thief.chip();
+    let mut machine = Machine::new(&head);
+    machine.tpm = Some(chip.shown().clone());
+    let token = machine.fetch_token(&head);
+    let answer = machine.ask(&machine.request(&token)).unwrap();
+    machine.tpm = Some(board.chip().shown().clone());
+    assert_eq!(machine.ask(&machine.request(&token)).unwrap_err(), ErrorCode::Unauthorized);
+    machine.session = Some(unwrapped(&mut chip, answer).unwrap());
+    machine.nii("nonce").unwrap();
+    let events = head.ok(&["events"]);
+    let (_, named) = events.split_once("is for another TPM than 000b").expect(&events);
+    assert!(!accepted(&head).contains(&named[..64]), "whose chip has the secrets is what is known");
+}
+
 #[test]
 fn trust_a_listed_tpm_is_accepted_first() {
     let head = armed("listed");

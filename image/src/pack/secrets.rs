@@ -143,6 +143,12 @@ static RULES: &[Rule] = &[
         ],
     },
     Rule {
+        what: "a key or the store of camphor's own head node",
+        told_by: anything,
+        fate: Fate::Refuse,
+        paths: &["var/lib/camphor/keys/*", "var/lib/camphor/camphor.db*"],
+    },
+    Rule {
         what: "a Kerberos keytab",
         told_by: anything,
         fate: Fate::Refuse,
