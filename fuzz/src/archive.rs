@@ -37,6 +37,10 @@ pub fn tar(bytes: &[u8]) {
 const NOBODY: &str = "RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3";
 
 #[cfg(test)]
+#[path = "corpus.rs"]
+mod corpus;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
@@ -47,5 +51,6 @@ mod tests {
         let seeds =
             std::fs::read_dir(&folder).unwrap().map(|seed| std::fs::read(seed.unwrap().path()).unwrap());
         assert!(seeds.inspect(|seed| tar(seed)).count() >= 3, "{}", folder.display());
+        corpus::inputs("tar").iter().for_each(|input| tar(input));
     }
 }

@@ -149,6 +149,10 @@ pub fn site_files(bytes: &[u8]) {
 }
 
 #[cfg(test)]
+#[path = "corpus.rs"]
+mod corpus;
+
+#[cfg(test)]
 mod tests {
     use std::fs;
     use std::path::Path;
@@ -159,6 +163,7 @@ mod tests {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/seeds").join(target);
         let seeds = fs::read_dir(&folder).unwrap().map(|entry| fs::read(entry.unwrap().path()).unwrap());
         assert!(seeds.inspect(|seed| check(seed)).count() >= 3, "{}", folder.display());
+        corpus::inputs(target).iter().for_each(|input| check(input));
     }
 
     #[test]

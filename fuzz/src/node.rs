@@ -19,6 +19,10 @@ pub fn cmdline(bytes: &[u8]) {
 }
 
 #[cfg(test)]
+#[path = "corpus.rs"]
+mod corpus;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
@@ -28,5 +32,6 @@ mod tests {
         let seeds =
             std::fs::read_dir(&folder).unwrap().map(|seed| std::fs::read(seed.unwrap().path()).unwrap());
         assert!(seeds.inspect(|seed| cmdline(seed)).count() >= 3, "{}", folder.display());
+        corpus::inputs("cmdline").iter().for_each(|input| cmdline(input));
     }
 }

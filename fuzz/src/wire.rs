@@ -78,22 +78,27 @@ pub fn kusu(bytes: &[u8]) {
 }
 
 #[cfg(test)]
+#[path = "corpus.rs"]
+mod corpus;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
     /// Those of NIIs, new and old, are the fixtures of other tests.
     #[test]
     fn seeds_are_read_or_refused() {
-        for (folder, check) in [
-            ("nii/fixtures/v1", nii as fn(&[u8])),
-            ("fuzz/seeds/manifest", manifest),
-            ("nii/fixtures/kusu", kusu),
-            ("fuzz/seeds/calls", calls),
+        for (target, folder, check) in [
+            ("nii", "nii/fixtures/v1", nii as fn(&[u8])),
+            ("manifest", "fuzz/seeds/manifest", manifest),
+            ("kusu", "nii/fixtures/kusu", kusu),
+            ("calls", "fuzz/seeds/calls", calls),
         ] {
             let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(folder);
             let files =
                 std::fs::read_dir(&folder).unwrap().map(|file| std::fs::read(file.unwrap().path()).unwrap());
             assert!(files.inspect(|bytes| check(bytes)).count() >= 2, "{}", folder.display());
+            corpus::inputs(target).iter().for_each(|input| check(input));
         }
     }
 }
