@@ -52,6 +52,7 @@ type Web = JoinSet<Result<()>>;
 /// # Errors
 /// When something cannot be started, or a listener breaks.
 pub async fn run(dir: &DataDir, store: Store, options: &cli::Serve) -> Result<()> {
+    let ended = asked_to_end()?;
     let networks = store.networks().await?;
     let mut ours: Vec<Ipv4Addr> = networks.iter().map(|network| network.address).collect();
     // Networks behind relays share another's.
@@ -100,7 +101,10 @@ pub async fn run(dir: &DataDir, store: Store, options: &cli::Serve) -> Result<()
         outcome = rollout::keep(&store) => outcome,
         outcome = socket::serve(socket, http::local(app.clone()), FIRST_REQUEST) => outcome,
         outcome = web.join_next() => outcome.context("nothing is served")?.context("serving")?,
-        name = asked_to_end() => name.map(|name| log::line(format_args!("{name}: ending"))),
+        name = ended => {
+            log::line(format_args!("{name}: ending"));
+            Ok(())
+        }
     };
     handle.graceful_shutdown(Some(FAREWELL));
     if let Some(running) = running {
@@ -280,15 +284,17 @@ async fn watch(store: &Store, hosts: &Hosts, networks: &[Network]) -> Result<()>
     }
 }
 
-/// SIGINT or SIGTERM, by name. Whoever waits for it anew each time may miss one.
+/// SIGINT or SIGTERM, by name: from the call on, either is kept for whoever waits, and ends no process by itself.
 ///
 /// # Errors
 /// When signals cannot be waited for.
-pub async fn asked_to_end() -> Result<&'static str> {
+pub fn asked_to_end() -> Result<impl Future<Output = &'static str>> {
     let mut terminate = signal(SignalKind::terminate()).context("waiting for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("waiting for SIGINT")?;
-    tokio::select! {
-        _ = terminate.recv() => Ok("SIGTERM"),
-        _ = interrupt.recv() => Ok("SIGINT"),
-    }
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => "SIGTERM",
+            _ = interrupt.recv() => "SIGINT",
+        }
+    })
 }

@@ -94,7 +94,7 @@ impl<'a> Session<'a> {
     /// # Errors
     /// When the interface or the store fails. What is in the store stays.
     pub async fn run(mut self, listener: &Listener) -> Result<Told> {
-        let mut ended = pin!(serve::asked_to_end());
+        let mut ended = pin!(serve::asked_to_end()?);
         let mut answers = (!self.batch).then(ask::answers);
         let mut watch = self.work.store.watch().await?;
         let mut look = tokio::time::interval(LOOK);
@@ -108,7 +108,7 @@ impl<'a> Session<'a> {
             }
             tokio::select! {
                 name = &mut ended => {
-                    self.note(&format!("{}: ending", name?))?;
+                    self.note(&format!("{name}: ending"))?;
                     break;
                 }
                 packet = listener.next() => {

@@ -36,7 +36,13 @@ fn ip(args: &[&str]) {
 }
 
 fn started(namespace: &Namespace) -> Head {
-    let mut head = Head::with_ports(8080, 8443);
+    let mut head = head();
+    head.serve_by(serve(namespace, &head));
+    head
+}
+
+fn head() -> Head {
+    let head = Head::with_ports(8080, 8443);
     let network = [
         "--interface",
         "br0",
@@ -49,12 +55,15 @@ fn started(namespace: &Namespace) -> Head {
     ];
     head.ok(&[&["network", "add", "prov"][..], &network].concat());
     head.furnish();
+    head
+}
+
+fn serve(namespace: &Namespace, head: &Head) -> Command {
     let mut command = Command::new("ip");
     command
         .args(["netns", "exec", &namespace.0, env!("CARGO_BIN_EXE_headnode"), "serve", "--data-dir"])
         .arg(head.data());
-    head.serve_by(command);
-    head
+    command
 }
 
 /// The last dnsmasq that said something.
@@ -83,6 +92,19 @@ fn it_lives_and_dies_with_serve() {
     let third = dnsmasq(&head);
     kill("-KILL", head.pid());
     wait_for("dnsmasq to die with serve", || !is_alive(&third));
+}
+
+/// The real dnsmasq, after a signal at the moment of its start.
+#[test]
+fn a_serve_that_is_ended_while_it_starts_ends_well() {
+    let namespace = Namespace::new();
+    let mut head = head();
+    let early = head.program("dnsmasq", "#!/bin/sh\nkill -TERM $PPID\nexec /usr/sbin/dnsmasq \"$@\"\n");
+    let mut command = serve(&namespace, &head);
+    command.args(["--dnsmasq", &early]);
+    head.serve_by(command);
+    head.wait_for_log("SIGTERM: ending");
+    head.stop();
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::io::{BufReader, ErrorKind, Read};
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
@@ -187,6 +188,13 @@ impl Head {
         let path = self.path(name);
         std::fs::write(&path, text).unwrap();
         path.to_str().unwrap().to_owned()
+    }
+
+    /// A file that can be run.
+    pub fn program(&self, name: &str, text: &str) -> String {
+        let path = self.file(name, text);
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+        path
     }
 
     pub fn data(&self) -> PathBuf {

@@ -154,8 +154,7 @@ fn lease(lab: &Lab, head: &Head, interface: &str) -> (String, String) {
         "#!/bin/sh\n[ \"$1\" = bound ] && echo \"$ip $boot_file$bootfile\" > {}\nexit 0\n",
         said.display()
     );
-    let script = head.file(&format!("bound-{interface}"), &text);
-    assert!(Command::new("chmod").args(["755", &script]).status().unwrap().success());
+    let script = head.program(&format!("bound-{interface}"), &text);
     let mut command = lab.inside(&lab.machines, "busybox");
     command.args(["udhcpc", "-f", "-q", "-n", "-i", interface, "-s", &script, "-t", "15", "-T", "1"]);
     // iPXE's user class and architecture.
