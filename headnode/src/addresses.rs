@@ -74,6 +74,11 @@ pub fn machine_id(id: Uuid) -> Option<Uuid> {
     bytes.iter().any(|byte| *byte != bytes[0]).then_some(id)
 }
 
+/// The same id with its first three fields in the other byte order: firmware of both persuasions is about.
+pub fn swapped(id: Uuid) -> Uuid {
+    Uuid::from_bytes_le(id.into_bytes())
+}
+
 /// An IPv4 network in CIDR form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Subnet {

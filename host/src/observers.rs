@@ -112,6 +112,11 @@ fn event(note: &Note<'_>) -> Option<Body> {
 /// The failure policy, once the NII says it.
 pub type Policy = Arc<Mutex<OnFailure>>;
 
+/// From now on it is this one.
+pub fn set_policy(policy: &Policy, wanted: OnFailure) {
+    *policy.lock().unwrap_or_else(PoisonError::into_inner) = wanted;
+}
+
 /// The policy as it is now.
 pub fn policy(policy: &Policy) -> OnFailure {
     *policy.lock().unwrap_or_else(PoisonError::into_inner)

@@ -12,7 +12,7 @@ use host::net::clock::Clock;
 use host::net::events::{Destination, Reporter, boot_id};
 use host::net::head::{Head, Session};
 use host::net::http::{Exchange, Http};
-use host::observers::{Policy, Reports, Say, Screen};
+use host::observers::{Policy, Reports, Say, Screen, set_policy};
 use host::{Machine, Observer, Tracker};
 use nii::Nii;
 use nii::secret::Secret;
@@ -153,7 +153,7 @@ impl Ctx {
 
     /// There is an NII.
     pub fn obey(&mut self, nii: Nii) {
-        *self.policy.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = nii.install.on_failure;
+        set_policy(&self.policy, nii.install.on_failure);
         self.tracker.set_deadlines(&nii.deadlines());
         self.nii = Some(nii);
     }

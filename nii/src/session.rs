@@ -139,6 +139,8 @@ pub struct ErrorAnswer {
 pub enum ErrorCode {
     /// The token or the session is not known, has ended, or belongs to another node.
     Unauthorized,
+    /// The token is right, and its time or its attempt is over: the next boot brings another.
+    Expired,
     /// The token was used already, with another key.
     Replay,
     /// The versions do not fit.

@@ -161,6 +161,7 @@ mod tests {
             mac,
             address: None,
             uid: None,
+            machine: None,
             overrides: String::new(),
             state: State::Unknown,
             since: 0,

@@ -33,7 +33,6 @@ use crate::data_dir::DataDir;
 use crate::input;
 use crate::plugins::{self, Report, Verb};
 use crate::store::Store;
-use crate::store::enrol::Newcomer;
 use crate::store::inventory::{Dhcp, Network};
 use crate::store::nodes::Node;
 
@@ -160,7 +159,7 @@ async fn from_file(work: &Work<'_>, options: &Addhost, path: &Path) -> Result<To
     let (mut newcomers, mut wrong) = (Vec::new(), Vec::new());
     for (node, machine) in proposer.propose(&wishes).await?.into_iter().zip(&machines) {
         match node {
-            Ok(node) => newcomers.push(Newcomer { node, uuid: None }),
+            Ok(node) => newcomers.push(node),
             Err(why) => wrong.push(format!("{name}:{}: {why:#}", machine.line)),
         }
     }
@@ -168,7 +167,7 @@ async fn from_file(work: &Work<'_>, options: &Addhost, path: &Path) -> Result<To
     let enrolled = work.store.enrol(&newcomers, work.install, &work.actor).await;
     enrolled.with_context(|| format!("adding the nodes of {name}"))?;
     let mut told = Told::default();
-    for Newcomer { node, .. } in &newcomers {
+    for node in &newcomers {
         work.say(&Said::added(node))?;
         told.nodes.push(work.store.node(&node.name).await?);
     }

@@ -195,6 +195,7 @@ impl Proposer {
             mac: candidate.mac.clone(),
             address,
             uid: None,
+            machine: candidate.uuid,
             overrides: String::new(),
             state: State::Unknown,
             since: 0,

@@ -23,7 +23,7 @@ use crate::recipe::Recipe;
 use crate::serve;
 use crate::site;
 use crate::store::Watch;
-use crate::store::enrol::{Newcomer, Refused};
+use crate::store::enrol::Refused;
 use crate::store::inventory::{Dhcp, Network};
 use crate::store::nodes::Node;
 
@@ -306,10 +306,7 @@ impl<'a> Session<'a> {
         }
         let outcome = match replaced {
             true => store.replace(&node, &candidate.mac, candidate.uuid, *install, actor).await,
-            false => {
-                let newcomer = Newcomer { node: node.clone(), uuid: candidate.uuid };
-                store.enrol(&[newcomer], *install, actor).await
-            }
+            false => store.enrol(std::slice::from_ref(&node), *install, actor).await,
         };
         match outcome {
             Ok(()) => {

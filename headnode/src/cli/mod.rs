@@ -27,7 +27,7 @@ pub use admin::{ApiKey, Remote};
 pub use doctor::{Doctor, Programs};
 pub use inventory::{Image, Netboot, Network, NetworkKey, NetworkSet, Os, Script};
 pub use keys::{Keys, Rotated};
-pub use nodes::{Assignment, Attribute, Boot, Escrow, Group, Node, NodeSet, Pace, Tpm};
+pub use nodes::{Assignment, Attribute, Boot, Escrow, Group, Machine, Node, NodeSet, Pace, Tpm};
 pub use plugins::{Plugin, Render};
 pub use site::ImportSite;
 

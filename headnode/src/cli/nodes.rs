@@ -6,8 +6,9 @@ use std::str::FromStr;
 
 use anyhow::{Context as _, Result, ensure};
 use clap::{Args, Subcommand};
+use uuid::Uuid;
 
-use crate::addresses::Mac;
+use crate::addresses::{Mac, machine_id};
 use crate::script::Platform;
 use crate::tpm::Name;
 
@@ -172,12 +173,31 @@ pub struct NodeSet {
     /// Its id in the site's own inventory
     #[arg(long)]
     pub uid: Option<String>,
+    /// The id of its machine (SMBIOS UUID): no other is installed as this node; `any`: whichever has the MAC address
+    #[arg(long, value_name = "UUID|any")]
+    pub machine: Option<Machine>,
     /// Its network, if there are several
     #[arg(long)]
     pub network: Option<String>,
     /// Overrides of its group's document
     #[arg(value_name = "KEY=VALUE")]
     pub keys: Vec<Assignment>,
+}
+
+/// Which machine a node may be.
+#[derive(Clone, Copy, Debug)]
+pub struct Machine(pub Option<Uuid>);
+
+impl FromStr for Machine {
+    type Err = anyhow::Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        if text == "any" {
+            return Ok(Self(None));
+        }
+        let id = text.parse().ok().and_then(machine_id);
+        Ok(Self(Some(id.with_context(|| format!("`{text}` is no machine's id"))?)))
+    }
 }
 
 /// `escrow …`

@@ -128,6 +128,7 @@ pub(super) fn check(catalog: &Catalog, group: &str, source: Source<'_>) -> Resul
         mac: "02:00:00:00:00:01".parse()?,
         address: Some(network.subnet.first_host()),
         uid: None,
+        machine: None,
         overrides: String::new(),
         state: State::Unknown,
         since: 0,

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::change::Change;
 use super::{Context, actor, check_name, effective, warn};
-use crate::cli::{Assignment, Node as Command, NodeSet, Output};
+use crate::cli::{Assignment, Machine, Node as Command, NodeSet, Output};
 use crate::clock;
 use crate::document;
 use crate::log;
@@ -55,6 +55,7 @@ async fn add(context: &Context, name: String, set: NodeSet) -> Result<()> {
         mac,
         address: set.ip,
         uid: set.uid,
+        machine: set.machine.and_then(|Machine(id)| id),
         overrides: String::new(),
         state: State::Unknown,
         since: 0,
@@ -68,8 +69,14 @@ async fn add(context: &Context, name: String, set: NodeSet) -> Result<()> {
 
 async fn change(context: &Context, nodes: &str, set: NodeSet, unset: &[String]) -> Result<()> {
     let nodes = context.nodes_to_change(&[nodes.to_owned()]).await?;
-    let own = set.mac.is_some() || set.ip.is_some() || set.uid.is_some();
-    ensure!(nodes.len() == 1 || !own, "--mac, --ip and --uid are one node's own: say them node by node");
+    let own = set.mac.is_some()
+        || set.ip.is_some()
+        || set.uid.is_some()
+        || matches!(set.machine, Some(Machine(Some(_))));
+    ensure!(
+        nodes.len() == 1 || !own,
+        "--mac, --ip, --uid and a --machine are one node's own: say them node by node"
+    );
     let mut changed = Vec::new();
     for old in nodes {
         let mut node = old.clone();
@@ -78,6 +85,11 @@ async fn change(context: &Context, nodes: &str, set: NodeSet, unset: &[String]) 
             node.network = network_for(context, wanted, set.ip.or(node.address)).await?.name;
         }
         node.group = set.group.clone().unwrap_or(node.group);
+        node.machine = match (set.machine, &set.mac) {
+            (Some(Machine(id)), _) => id,
+            (None, Some(mac)) if *mac != node.mac => None,
+            (None, _) => node.machine,
+        };
         node.mac = set.mac.clone().unwrap_or(node.mac);
         node.address = set.ip.or(node.address);
         node.uid = set.uid.clone().or(node.uid);
@@ -154,6 +166,7 @@ fn text(node: &Node, other: &Node) -> String {
             ("mac", Some(node.mac.to_string())),
             ("address", node.address.map(|address| address.to_string())),
             ("uid", node.uid.clone()),
+            ("machine", node.machine.map(|machine| machine.to_string())),
         ]
     };
     let differ = fields(node).into_iter().zip(fields(other)).filter(|(field, other)| field != other);
@@ -205,6 +218,7 @@ fn as_json(node: &Node) -> Value {
         "mac": node.mac.as_str(),
         "address": node.address,
         "uid": node.uid,
+        "machine": node.machine,
         "state": node.state.name(),
         "since": clock::text(node.since),
         "seen": node.seen_at.map(clock::text),
@@ -238,6 +252,7 @@ async fn show_effective(context: &Context, name: &str) -> Result<()> {
         own("mac", recipe.node.mac.as_str().into()),
         own("address", json!(recipe.node.address)),
         own("uid", json!(recipe.node.uid)),
+        own("machine", json!(recipe.node.machine)),
     ];
     more.retain(|(_, value, _)| !value.is_null());
     if let (None, Some(domain)) = (&recipe.document.network.domain, &recipe.network.domain) {
@@ -258,7 +273,8 @@ async fn show(context: &Context, name: &str) -> Result<()> {
     if context.output != Output::Table {
         return output::data(context.output, &json);
     }
-    let fields = ["name", "group", "network", "mac", "address", "uid", "state", "since", "seen", "locked"];
+    let fields =
+        ["name", "group", "network", "mac", "address", "uid", "machine", "state", "since", "seen", "locked"];
     let line = |field: &&str| format!("{field}: {}\n", or_dash(json[*field].as_str()));
     let head: String = fields.iter().map(line).collect();
     let tail = if overrides.is_empty() { String::new() } else { format!("overrides:\n{overrides}") };

@@ -36,7 +36,7 @@ impl IntoResponse for Refused {
     fn into_response(self) -> Response {
         let status = match self.answer.code {
             _ if self.too_often => StatusCode::TOO_MANY_REQUESTS,
-            ErrorCode::Unauthorized => StatusCode::UNAUTHORIZED,
+            ErrorCode::Unauthorized | ErrorCode::Expired => StatusCode::UNAUTHORIZED,
             ErrorCode::Replay | ErrorCode::Version | ErrorCode::Conflict => StatusCode::CONFLICT,
             ErrorCode::NotArmed => StatusCode::FORBIDDEN,
             ErrorCode::NotFound => StatusCode::NOT_FOUND,

@@ -14,7 +14,7 @@ use serde::Deserialize;
 use uuid::Uuid;
 
 use super::answers::Refused;
-use super::{App, mac_of, peer_text};
+use super::{App, mac_of, machine, peer_text};
 use crate::addresses::{Mac, machine_id};
 use crate::cpio;
 use crate::dhcp::client::NOBODY;
@@ -79,6 +79,12 @@ async fn script_for(
     // A new attempt ends the one before and counts: nobody else may make the node lose either.
     if app.is_foreign(node, peer, "foreign-script-request", "wanted an install").await? {
         return Ok(script::wait(mac, &foreign(&node.name, &peer_name)));
+    }
+    // Firmware that does not say its id has the session's request to say it.
+    if uuid.is_some()
+        && let Some(why) = machine::refusal(app, node, uuid, &peer_name).await?
+    {
+        return Ok(script::wait(mac, &why));
     }
     // It could be armed, but the group or the netboot changed since.
     let netboot = match recipe.netboot() {

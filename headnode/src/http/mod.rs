@@ -5,6 +5,7 @@ mod answers;
 mod boot;
 mod files;
 mod limits;
+mod machine;
 mod package;
 mod page;
 mod session;

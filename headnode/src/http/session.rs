@@ -16,7 +16,8 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::answers::Refused;
-use super::{App, mac_of, peer_text, tpm};
+use super::{App, mac_of, machine, peer_text, tpm};
+use crate::addresses::machine_id;
 use crate::clock;
 use crate::escrow;
 use crate::keys::{self, seal_json};
@@ -94,7 +95,13 @@ pub async fn open(
             let message = "this address is not the node's, by lease or ARP";
             return Err(Refused::new(ErrorCode::Unauthorized, message));
         }
-        Some(node) => tpm::of(&app, &node, &request, &peer_name).await?,
+        Some(node) => {
+            let id = request.uuid.and_then(machine_id);
+            if let Some(why) = machine::refusal(&app, &node, id, &peer_name).await? {
+                return Err(Refused::new(ErrorCode::Unauthorized, why));
+            }
+            tpm::of(&app, &node, &request, &peer_name).await?
+        }
         None => None,
     };
     let claim = Claim {
@@ -124,6 +131,13 @@ pub async fn open(
             Err(Refused::new(
                 ErrorCode::Replay,
                 "the token was used already, with another key: boot again for a new one",
+            ))
+        }
+        Begin::Expired => {
+            crate::log::line(format_args!("{mac}: token of {peer_name} refused: its time is over"));
+            Err(Refused::new(
+                ErrorCode::Expired,
+                "the token's time, or its attempt, is over: boot again for a new one",
             ))
         }
         Begin::Refused => {

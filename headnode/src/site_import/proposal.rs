@@ -116,6 +116,7 @@ fn node(machine: Machine, groups: &Groups, catalog: &Catalog, taken: &mut Taken)
         mac,
         address,
         uid: machine.uid,
+        machine: None,
         overrides,
         // It has a system that somebody else installed: a boot is to start that.
         state: State::Local,

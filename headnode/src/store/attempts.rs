@@ -10,7 +10,7 @@ use sqlx::sqlite::SqliteRow;
 use uuid::Uuid;
 
 use super::nodes::{Node, transition};
-use super::notices::{Notice, misuse, refusal};
+use super::notices::{Notice, misuse};
 use super::rollouts::{check_lock, lock_of};
 use super::{Store, Write, parsed, parsed_option};
 use crate::addresses::Mac;
@@ -73,6 +73,8 @@ pub enum Begin {
     Session(Box<Session>),
     /// Nothing: the token is another key's already.
     Replay,
+    /// Nothing: it is the node's last token, and was not used in time or is of an attempt that has ended.
+    Expired,
     /// Nothing: unknown, wrong or ended. Which of them goes to the audit log only.
     Refused,
 }
@@ -329,13 +331,15 @@ impl Store {
     /// When the database cannot be written.
     pub async fn begin(&self, claim: &Claim<'_>, keys: &Keys) -> Result<Begin> {
         let Some(node) = self.node_by_mac(claim.mac).await? else {
-            return self.refuse(claim, claim.mac.as_str(), "no node has this MAC address").await;
+            self.refuse(claim, claim.mac.as_str(), "no node has this MAC address").await?;
+            return Ok(Begin::Refused);
         };
         let mut write = self.write().await?;
         let row = sqlx::query(OF_NODE).bind(node.id).fetch_optional(&mut *write).await?;
         let Some(row) = row else {
             drop(write);
-            return self.refuse(claim, &node.name, "the node has no attempt").await;
+            self.refuse(claim, &node.name, "the node has no attempt").await?;
+            return Ok(Begin::Refused);
         };
         let attempt = Attempt::of(&row)?;
         let ended = row.try_get::<Option<i64>, _>("ended_at")?.is_some();
@@ -351,9 +355,9 @@ impl Store {
             tpm: None,
             node: node.clone(),
         };
-        let why = match bound {
-            _ if !right => "the token is not the one of the node's present attempt",
-            _ if ended => "the attempt has ended",
+        let (why, begin) = match bound {
+            _ if !right => ("the token is not the one of the node's present attempt", Begin::Refused),
+            _ if ended => ("the attempt has ended", Begin::Expired),
             Some(bound) if bound == key => return Ok(Begin::Session(Box::new(session))),
             Some(_) => {
                 let detail = format!("attempt {}: its token came again with another key", attempt.id);
@@ -362,8 +366,8 @@ impl Store {
                 write.commit().await?;
                 return Ok(Begin::Replay);
             }
-            None if !attempt.is_fresh() => "the token was not used in time",
-            None if lock_of(&mut *write, node.id).await?.is_some() => "the node is locked",
+            None if !attempt.is_fresh() => ("the token was not used in time", Begin::Expired),
+            None if lock_of(&mut *write, node.id).await?.is_some() => ("the node is locked", Begin::Refused),
             None => {
                 bind_key(&mut write, &session, &key, claim, keys).await?;
                 let detail = format!("attempt {} ({})", attempt.number, attempt.id);
@@ -373,14 +377,12 @@ impl Store {
             }
         };
         drop(write);
-        self.refuse(claim, &node.name, why).await
+        self.refuse(claim, &node.name, why).await?;
+        Ok(begin)
     }
 
-    async fn refuse(&self, claim: &Claim<'_>, node: &str, why: &str) -> Result<Begin> {
-        let mut write = self.write().await?;
-        refusal(&mut write, Notice { node, actor: claim.peer, cause: "refused-token", detail: why }).await?;
-        write.commit().await?;
-        Ok(Begin::Refused)
+    async fn refuse(&self, claim: &Claim<'_>, node: &str, why: &str) -> Result<()> {
+        self.refusal(node, claim.peer, "refused-token", why).await
     }
 
     /// Whether the key of an attempt's session may be wrapped for this TPM: for the first that asks, and for no other.

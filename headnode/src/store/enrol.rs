@@ -12,16 +12,7 @@ use uuid::Uuid;
 use super::attempts::arm;
 use super::nodes::{Node, change_machine, save};
 use super::{Store, Write, parsed_option};
-use crate::addresses::Mac;
-
-/// A machine that is to become a node.
-#[derive(Clone, Debug)]
-pub struct Newcomer {
-    /// The node.
-    pub node: Node,
-    /// The machine's own id.
-    pub uuid: Option<Uuid>,
-}
+use crate::addresses::{Mac, swapped};
 
 /// Why a machine does not become a node.
 #[derive(Debug, Error)]
@@ -80,13 +71,12 @@ impl Store {
     ///
     /// # Errors
     /// [`Refused`], at the first that cannot be one.
-    pub async fn enrol(&self, newcomers: &[Newcomer], install: bool, actor: &str) -> Result<(), Refused> {
+    pub async fn enrol(&self, newcomers: &[Node], install: bool, actor: &str) -> Result<(), Refused> {
         let mut write = self.write().await?;
-        for Newcomer { node, uuid } in newcomers {
-            check_machine(&mut write, 0, &node.mac, *uuid).await?;
+        for node in newcomers {
+            check_machine(&mut write, 0, &node.mac, node.machine).await?;
             check_place(&mut write, node).await?;
             let id = save(&mut write, node).await?;
-            set_uuid(&mut write, id, *uuid).await?;
             if install {
                 arm(&mut write, id, actor).await?;
             }
@@ -210,15 +200,6 @@ async fn check_place(write: &mut Write, node: &Node) -> Result<(), Refused> {
     }
 }
 
-async fn set_uuid(write: &mut Write, id: i64, uuid: Option<Uuid>) -> Result<()> {
-    sqlx::query("UPDATE nodes SET uuid = ? WHERE id = ?")
-        .bind(uuid.map(|uuid| uuid.to_string()))
-        .bind(id)
-        .execute(&mut **write)
-        .await?;
-    Ok(())
-}
-
 async fn announce(write: &mut Write, verb: &str, node: i64, replaced: Option<&Mac>) -> Result<()> {
     sqlx::query("INSERT INTO announcements (verb, node, mac) VALUES (?, ?, ?)")
         .bind(verb)
@@ -227,9 +208,4 @@ async fn announce(write: &mut Write, verb: &str, node: i64, replaced: Option<&Ma
         .execute(&mut **write)
         .await?;
     Ok(())
-}
-
-/// The same id with its first three fields in the other byte order: firmware of both persuasions is about.
-fn swapped(uuid: Uuid) -> Uuid {
-    Uuid::from_bytes_le(uuid.into_bytes())
 }

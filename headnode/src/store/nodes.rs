@@ -34,6 +34,8 @@ pub struct Node {
     pub address: Option<Ipv4Addr>,
     /// Its id in the site's own inventory.
     pub uid: Option<String>,
+    /// The id of its machine (SMBIOS), if no other is to be installed as this node.
+    pub machine: Option<Uuid>,
     /// TOML that is merged over the group's document.
     pub overrides: String,
     /// Its state.
@@ -104,11 +106,11 @@ pub async fn transition(
 /// When its name, MAC or address is another node's.
 pub async fn save(write: &mut Write, node: &Node) -> Result<i64> {
     let row = sqlx::query(
-        "INSERT INTO nodes (id, name, group_name, network, mac, address, uid, overrides, state, since)
-         VALUES (nullif(?, 0), ?, ?, ?, ?, ?, ?, ?, ?, ?)
+        "INSERT INTO nodes (id, name, group_name, network, mac, address, uid, uuid, overrides, state, since)
+         VALUES (nullif(?, 0), ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
          ON CONFLICT (id) DO UPDATE SET name = excluded.name, group_name = excluded.group_name,
              network = excluded.network, mac = excluded.mac, address = excluded.address,
-             uid = excluded.uid, overrides = excluded.overrides
+             uid = excluded.uid, uuid = excluded.uuid, overrides = excluded.overrides
          RETURNING id",
     )
     .bind(node.id)
@@ -118,6 +120,7 @@ pub async fn save(write: &mut Write, node: &Node) -> Result<i64> {
     .bind(node.mac.as_str())
     .bind(node.address.map(|address| address.to_string()))
     .bind(&node.uid)
+    .bind(node.machine.map(|machine| machine.to_string()))
     .bind(&node.overrides)
     .bind(node.state.name())
     .bind(clock::now_ms())
@@ -190,8 +193,8 @@ impl Node {
     /// Whether all that an admin may change of a node is alike.
     fn is_like(&self, other: &Self) -> bool {
         let fields = |node: &Self| {
-            let Self { id, name, group, network, mac, address, uid, overrides, .. } = node.clone();
-            (id, name, group, network, mac, address, uid, overrides)
+            let Self { id, name, group, network, mac, address, uid, machine, overrides, .. } = node.clone();
+            (id, name, group, network, mac, address, uid, machine, overrides)
         };
         fields(self) == fields(other)
     }
@@ -205,6 +208,7 @@ impl Node {
             mac: parsed(row, "mac")?,
             address: parsed_option(row, "address")?,
             uid: row.try_get("uid")?,
+            machine: parsed_option(row, "uuid")?,
             overrides: row.try_get("overrides")?,
             state: parsed(row, "state")?,
             since: row.try_get("since")?,
@@ -235,7 +239,7 @@ impl Store {
         for (old, new) in changed {
             ensure!(nodes.get(&old.id).is_some_and(|node| node.is_like(old)), "{}", meanwhile(&old.name));
             if old.mac != new.mac {
-                change_machine(&mut write, old, &new.mac, None, actor).await?;
+                change_machine(&mut write, old, &new.mac, new.machine, actor).await?;
             }
             save(&mut write, new).await?;
         }
@@ -249,8 +253,8 @@ impl Store {
     pub async fn nodes(&self) -> Result<Vec<Node>> {
         self.list(
             // As a node's fields follow each other: names would double the text.
-            "SELECT json_group_array(json_array(id, name, group_name, network, mac, address, uid, overrides, state,
-                 since, seen_at) ORDER BY name) FROM nodes",
+            "SELECT json_group_array(json_array(id, name, group_name, network, mac, address, uid, uuid, overrides,
+                 state, since, seen_at) ORDER BY name) FROM nodes",
         )
         .await
     }
@@ -354,6 +358,10 @@ fn taken(node: &Node, message: &str) -> String {
                 "another node has the address {}",
                 node.address.map_or_else(String::new, |ip| ip.to_string())
             )
+        }
+        Some("uuid") => {
+            let machine = node.machine.map_or_else(String::new, |machine| machine.to_string());
+            format!("another node is the machine {machine}")
         }
         _ => format!("there is a node `{}` already: change it with `headnode node set`", node.name),
     }

@@ -23,6 +23,8 @@ pub struct Machine {
     https: String,
     client: Client,
     pub mac: String,
+    /// Its own id, as SMBIOS has it.
+    pub id: Option<Uuid>,
     pub key: SigningKey,
     pub boot_id: Uuid,
     pub session: Option<SessionAnswer>,
@@ -49,6 +51,7 @@ impl Machine {
             https: head.https.clone(),
             client: client.build().unwrap(),
             mac: MAC.into(),
+            id: None,
             key,
             boot_id: Uuid::new_v4(),
             session: None,
@@ -69,7 +72,8 @@ impl Machine {
 
     /// The same, by the head node's address.
     pub fn script_of(&self, http: &str) -> String {
-        let url = format!("{http}/boot/script?mac={}&platform=pcbios&uuid=x", self.mac);
+        let id = self.id.map_or_else(String::new, |id| id.to_string());
+        let url = format!("{http}/boot/script?mac={}&platform=pcbios&uuid={id}", self.mac);
         String::from_utf8(self.sent(self.client.get(url)).1).unwrap()
     }
 
@@ -87,7 +91,7 @@ impl Machine {
         let message = SessionRequest::proof_message(&token, &self.mac, self.boot_id);
         SessionRequest {
             mac: self.mac.clone(),
-            uuid: None,
+            uuid: self.id,
             boot_id: self.boot_id,
             key: PublicKey::from(&self.key),
             proof: Purpose::Session.sign(&message, &self.key),

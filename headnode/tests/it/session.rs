@@ -185,7 +185,7 @@ fn tokens_end_after_half_an_hour() {
     let url = token_url(&head.script(MAC, "pcbios"));
     let token = machine.token_at(&url).unwrap();
     head.sql("UPDATE attempts SET minted_at = minted_at - 31 * 60 * 1000");
-    assert_eq!(machine.ask(&machine.request(&token)).unwrap_err(), ErrorCode::Unauthorized);
+    assert_eq!(machine.ask(&machine.request(&token)).unwrap_err(), ErrorCode::Expired);
     assert_eq!(machine.token_at(&url), Err(ErrorCode::NotFound));
     assert_ne!(token_url(&head.script(MAC, "pcbios")), url, "the next boot gets another");
 }
@@ -263,4 +263,43 @@ fn nobody_without_a_session_sends_much() {
     assert_eq!(machine.ask(&long).unwrap_err(), ErrorCode::BadRequest);
     long.release.truncate(2_000);
     machine.ask(&long).unwrap();
+}
+
+/// MAC addresses are on every frame; the board is one more thing that a machine in a node's place would have to know.
+#[test]
+fn trust_a_node_is_the_machine_that_it_is_bound_to() {
+    let ids: Vec<uuid::Uuid> = ["4c4c4544-0033", "4c4c4544-0044"]
+        .map(|id| format!("{id}-3510-8051-b4c04f4b3132").parse().unwrap())
+        .into();
+    let mut head = Head::new();
+    head.ok(&["node", "set", "n1", "--machine", &ids[0].to_string()]);
+    head.ok(&["boot", "install", "n1"]);
+    head.serve();
+    let mut machine = Machine::new(&head);
+    machine.id = Some(ids[1]);
+    let script = machine.script(&head);
+    let said = format!("n1 is the machine {}, and this one is {}", ids[0], ids[1]);
+    assert!(script.contains(&said) && !script.contains("token"), "{script}");
+    machine.id = None;
+    let token = machine.fetch_token(&head);
+    for id in [None, Some(uuid::Uuid::nil()), Some(ids[1])] {
+        machine.id = id;
+        assert_eq!(machine.ask(&machine.request(&token)), Err(ErrorCode::Unauthorized), "{id:?}");
+    }
+    assert_eq!(head.security(), ["foreign-machine"; 4]);
+    assert!(head.ok(&["events", "n1"]).contains(&format!("headnode node set n1 --machine {}", ids[1])));
+
+    // Neither token nor attempt is lost to it; iPXE, DHCP and the kernel may differ in the order of bytes.
+    machine.id = Some(uuid::Uuid::from_bytes_le(*ids[0].as_bytes()));
+    machine.ask(&machine.request(&token)).unwrap();
+    machine.id = Some(ids[0]);
+    machine.ask(&machine.request(&token)).unwrap();
+
+    head.ok(&["node", "set", "n1", "--machine", &ids[1].to_string()]);
+    assert!(head.ok(&["node", "show", "n1"]).contains(&format!("machine: {}", ids[1])));
+    machine.id = Some(ids[1]);
+    machine.begin(&head);
+    head.ok(&["node", "set", "n1", "--machine", "any"]);
+    machine.id = None;
+    machine.begin(&head);
 }

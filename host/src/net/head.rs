@@ -9,17 +9,19 @@ use nii::digest::Digest;
 use nii::envelope::{Envelope, NiiPayload, PublicKey, Purpose};
 use nii::secret::Secret;
 use nii::session::{
-    PROTOCOL, SessionAnswer, SessionKey, SessionRequest, TimePayload, TokenAnswer, TokenRequest,
+    ErrorCode, PROTOCOL, SessionAnswer, SessionKey, SessionRequest, TimePayload, TokenAnswer, TokenRequest,
 };
 use nii::tpm::Tpm;
 use nii::trust::Trust;
+use nii::v1::OnFailure;
 use nii::{Finding, Nii, Strictness, v1};
 use uuid::Uuid;
 
 use super::clock::Clock;
 use super::retry::{Sleep, until_answered};
 use crate::linux::tpm::Chip;
-use crate::machine::{Machine, Request, Watch};
+use crate::machine::{FetchError, Machine, Request, Watch};
+use crate::observers::{Policy, set_policy};
 
 /// The head node, as a node knows it from its command line and its initrd.
 pub struct Head {
@@ -226,6 +228,16 @@ fn check_binding(payload: &NiiPayload, session: &Session, nonce: &str) -> Result
         );
     }
     Ok(())
+}
+
+/// What a node does that got no session is its policy before there is an NII, with one exception: a token whose time is over,
+/// since the head node was away for so long, is replaced by another boot, and needs nobody.
+pub fn after_refusal(error: &anyhow::Error, policy: &Policy) {
+    if let Some(FetchError::Refused { answer, .. }) = error.downcast_ref()
+        && answer.code == ErrorCode::Expired
+    {
+        set_policy(policy, OnFailure::Reboot);
+    }
 }
 
 /// Without one the head node is asked all the same: it is who refuses, and its events have it then.

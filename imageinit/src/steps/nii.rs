@@ -1,9 +1,8 @@
 //! `nii`: the document, checked, and what holds from now on because of it.
 
-use std::sync::PoisonError;
-
 use anyhow::{Context as _, Result, ensure};
 use host::kusu;
+use host::observers::set_policy;
 use nii::kusu::Client;
 use nii::v1::InstallType;
 
@@ -25,7 +24,7 @@ pub fn run(ctx: &mut Ctx) -> Result<()> {
         nii.install.kind != InstallType::Package,
         "the NII asks for a package install, which is the program `installer` in a stock initrd: boot the node with its script"
     );
-    *ctx.policy.lock().unwrap_or_else(PoisonError::into_inner) = nii.install.on_failure;
+    set_policy(&ctx.policy, nii.install.on_failure);
     ctx.tracker.set_deadlines(&nii.deadlines());
     ctx.nii = Some(nii);
     Ok(())

@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, ensure};
 use host::cmdline::Options;
 use host::kusu;
 use host::net::events::Destination;
-use host::net::head::Identity;
+use host::net::head::{Identity, after_refusal};
 use plan::Facts;
 
 use crate::context::Ctx;
@@ -37,8 +37,10 @@ pub fn run(ctx: &mut Ctx) -> Result<()> {
         None => head.token(&time.https, &mac, &mut *ctx.machine, &mut watch)?,
     };
     let identity = Identity { token, mac, uuid: facts.uuid, boot_id: ctx.boot_id, tpm: ctx.options.tpm };
-    let session =
-        head.session(&time.https, &identity, env!("CARGO_PKG_VERSION"), &mut *ctx.machine, &mut watch)?;
+    let release = env!("CARGO_PKG_VERSION");
+    let session = head
+        .session(&time.https, &identity, release, &mut *ctx.machine, &mut watch)
+        .inspect_err(|error| after_refusal(error, &ctx.policy))?;
     let exchange = Arc::clone(&ctx.exchange);
     ctx.reporter.send_to(Destination { https: session.https.clone(), key: session.key.clone(), exchange })?;
     ctx.session = Some(session);

@@ -312,6 +312,25 @@ fn trust_a_token_is_asked_for_where_the_boot_could_not_bring_it() {
     );
 }
 
+/// The head node was away for longer than a token lives: nobody is to walk to each machine then.
+#[test]
+fn a_token_whose_time_is_over_is_replaced_by_another_boot() {
+    for (code, wanted) in [
+        (ErrorCode::Expired, OnFailure::Reboot),
+        (ErrorCode::Unauthorized, OnFailure::ReportAndHold),
+        (ErrorCode::Replay, OnFailure::ReportAndHold),
+    ] {
+        let refusing = Recorder::new(facts())
+            .answering("http://head:8080/api/v1/time", |request| Ok(time(request)))
+            .answering("https://head:8443/api/v1/session", move |request| {
+                let answer = ErrorAnswer { code, message: "no".into() };
+                Err(FetchError::Refused { url: request.url.clone(), status: 401, answer, retry_after: None })
+            });
+        let run = run(refusing);
+        assert_eq!((run.result.unwrap_err().step.as_str(), run.policy), ("session", wanted), "{code:?}");
+    }
+}
+
 #[test]
 fn a_diskless_install_writes_no_disk_and_switches_over() {
     let run = run(recorder(DISKLESS, facts()));

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result};
 use host::kusu;
-use host::net::head::Identity;
+use host::net::head::{Identity, after_refusal};
 
 use crate::context::Ctx;
 
@@ -31,7 +31,9 @@ pub fn run(ctx: &mut Ctx) -> Result<()> {
     let identity = Identity { token, mac, uuid: facts.uuid, boot_id: ctx.boot_id, tpm: ctx.options.tpm };
     let time = head.time(&mut *ctx.machine, &mut watch)?;
     let release = env!("CARGO_PKG_VERSION");
-    let session = head.session(&time.https, &identity, release, &mut *ctx.machine, &mut watch)?;
+    let session = head
+        .session(&time.https, &identity, release, &mut *ctx.machine, &mut watch)
+        .inspect_err(|error| after_refusal(error, &ctx.policy))?;
     ctx.begin(session)?;
     ctx.keep_link()
 }

@@ -148,7 +148,11 @@ fn nii(request: &Request, document: &str) -> Vec<u8> {
 }
 
 fn refused(request: &Request, status: u16) -> Result<Vec<u8>, FetchError> {
-    let answer = ErrorAnswer { code: ErrorCode::NotFound, message: "no such file".into() };
+    refused_as(request, status, ErrorCode::NotFound)
+}
+
+fn refused_as(request: &Request, status: u16, code: ErrorCode) -> Result<Vec<u8>, FetchError> {
+    let answer = ErrorAnswer { code, message: "no such file".into() };
     Err(FetchError::Refused { url: request.url.clone(), status, answer, retry_after: None })
 }
 
@@ -481,6 +485,22 @@ fn each_op_that_fails_is_reported_with_step_and_cause_and_ends_the_run() {
             assert!(run.reports.contains(&Body::Failed(failure)));
             assert!(!run.reports.iter().any(|body| matches!(body, Body::Installed { .. })));
         }
+    }
+}
+
+/// The head node was away for longer than a token lives: nobody is to walk to each machine then.
+#[test]
+fn a_token_whose_time_is_over_is_replaced_by_another_boot() {
+    for (code, wanted) in [
+        (ErrorCode::Expired, OnFailure::Reboot),
+        (ErrorCode::Unauthorized, OnFailure::ReportAndHold),
+        (ErrorCode::Replay, OnFailure::ReportAndHold),
+    ] {
+        let session = move |request: &Request| refused_as(request, 401, code);
+        let recorder = Recorder::new(facts()).answering(format!("{HEAD}/api/v1/session"), session);
+        let run = Start { recorder, ..Start::new() }.prepare();
+        let failed = run.result.unwrap_err().step;
+        assert_eq!((failed.as_str(), policy(&run.ctx.policy)), ("session", wanted), "{code:?}");
     }
 }
 
