@@ -45,6 +45,9 @@ const LOG_BODIES: usize = 8;
 /// Tokens and sessions that an address may ask for in a minute: a rack behind a NAT that boots at once, many times over.
 const CALLS: u32 = 3000;
 
+/// Boot scripts and times: those of a rack that waits for a person ask six times a minute each.
+const ASKS: u32 = 2 * CALLS;
+
 type Web = JoinSet<Result<()>>;
 
 /// Runs until it is told to end.
@@ -76,6 +79,7 @@ pub async fn run(dir: &DataDir, store: Store, options: &cli::Serve) -> Result<()
         log_bodies: tokio::sync::Semaphore::new(LOG_BODIES),
         desk: Desk::new(options.operators.is_some()),
         calls: Meter::new(CALLS, Duration::from_secs(60)),
+        asks: Meter::new(ASKS, Duration::from_secs(60)),
     });
     let mut served = Served::new(dir, [ours.as_slice(), listen].concat())?;
     let handle = Handle::new();

@@ -14,7 +14,7 @@ use serde::Deserialize;
 use uuid::Uuid;
 
 use super::answers::Refused;
-use super::{App, mac_of, machine, peer_text};
+use super::{App, admit, mac_of, machine, peer_text};
 use crate::addresses::{Mac, machine_id};
 use crate::cpio;
 use crate::dhcp::client::NOBODY;
@@ -39,6 +39,9 @@ pub async fn script(
     Query(who): Query<Who>,
 ) -> impl IntoResponse {
     let Some(mac) = who.mac.as_deref().and_then(mac_of) else { return text(script::who_are_you()) };
+    if admit(&app.asks, peer).is_err() {
+        return text(script::wait(&mac, "too many calls came from this address"));
+    }
     let platform = if who.platform.as_deref() == Some("efi") { Platform::Efi } else { Platform::Pcbios };
     let uuid = who.uuid.as_deref().and_then(|uuid| uuid.parse().ok()).and_then(machine_id);
     text(script_for(&app, &mac, uuid, platform, peer).await.unwrap_or_else(|error| {

@@ -76,6 +76,8 @@ pub struct Shared {
     pub desk: Desk,
     /// How often addresses ask for tokens and sessions.
     pub calls: Meter,
+    /// How often they ask for boot scripts and the time.
+    pub asks: Meter,
 }
 
 impl std::ops::Deref for App {
@@ -161,11 +163,17 @@ async fn count(
     request: Request,
     next: Next,
 ) -> Result<Response, Refused> {
-    if let Some(pause) = app.calls.pause(peer.ip()) {
+    admit(&app.calls, peer)?;
+    Ok(next.run(request).await)
+}
+
+/// Counts a call of an address that may make it.
+fn admit(meter: &Meter, peer: SocketAddr) -> Result<(), Refused> {
+    if let Some(pause) = meter.pause(peer.ip()) {
         return Err(Refused::too_often(pause));
     }
-    app.calls.count(peer.ip());
-    Ok(next.run(request).await)
+    meter.count(peer.ip());
+    Ok(())
 }
 
 fn timeout() -> TimeoutLayer {

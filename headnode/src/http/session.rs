@@ -16,7 +16,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::answers::Refused;
-use super::{App, mac_of, machine, peer_text, tpm};
+use super::{App, admit, mac_of, machine, peer_text, tpm};
 use crate::addresses::machine_id;
 use crate::clock;
 use crate::escrow;
@@ -46,9 +46,11 @@ impl Nonce {
 /// `GET /api/v1/time`
 pub async fn time(
     State(app): State<App>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
     headers: HeaderMap,
     Query(nonce): Query<Nonce>,
 ) -> Result<Json<Envelope>, Refused> {
+    admit(&app.asks, peer)?;
     let keys = app.keys.now();
     let payload = TimePayload {
         nonce: nonce.checked()?,
@@ -233,6 +235,7 @@ async fn in_escrow(app: &App, session: &Session) -> Result<Vec<SshHostKey>, Refu
 /// `POST /api/v1/events`
 pub async fn events(
     State(app): State<App>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
     session: Session,
     batch: Result<Json<EventBatch>, JsonRejection>,
 ) -> Result<Json<EventAnswer>, Refused> {
@@ -241,7 +244,11 @@ pub async fn events(
     if events.iter().any(|event| event.boot_id != session.boot_id) {
         return Err(Refused::new(ErrorCode::BadRequest, "an event's boot_id is not the session's"));
     }
-    let through = app.store.absorb(&session, &events).await?;
+    let Some(through) = app.store.absorb(&session, &events).await? else {
+        let why = "the events of this boot fill their room: no more are kept";
+        app.store.misuse(&session.node.name, &peer_text(peer), "too-many-events", why).await?;
+        return Err(Refused::new(ErrorCode::Conflict, why));
+    };
     for event in &events {
         tell(&session.node.name, &event.body);
     }

@@ -16,6 +16,9 @@ use crate::clock;
 use crate::report::Report;
 use crate::state::Cause;
 
+/// What the events of one boot may come to before no more are taken in, in bytes of their JSON. An install has some tens of KiB.
+const QUOTA: i64 = 4 << 20;
+
 /// A line of a node's history: an event, a change of state, or a security notice.
 #[derive(Clone, Debug)]
 pub struct Line {
@@ -47,12 +50,22 @@ pub struct Source {
 impl Store {
     /// Takes in events of a session's boot, in order; those that are there already change nothing. What a
     /// success means is up to the NII that was released, not to what the group says by now. Returns the last sequence
-    /// that is there.
+    /// that is there; `None` if the boot has used up its [`QUOTA`].
     ///
     /// # Errors
     /// When the database cannot be written; then none of them is kept.
-    pub async fn absorb(&self, session: &Session, events: &[Event]) -> Result<u64> {
+    pub async fn absorb(&self, session: &Session, events: &[Event]) -> Result<Option<u64>> {
         let mut write = self.write().await?;
+        let row = sqlx::query(
+            "SELECT coalesce(sum(octet_length(body)), 0) FROM events WHERE node = ? AND boot_id = ?",
+        )
+        .bind(session.node.id)
+        .bind(session.boot_id.to_string())
+        .fetch_one(&mut *write)
+        .await?;
+        if row.try_get::<i64, _>(0)? >= QUOTA {
+            return Ok(None);
+        }
         for event in events {
             if insert(&mut write, session, event).await? {
                 follow(&mut write, session, event).await?;
@@ -65,7 +78,7 @@ impl Store {
             .fetch_one(&mut *write)
             .await?;
         write.commit().await?;
-        Ok(u64::try_from(row.try_get::<i64, _>(0)?)?)
+        Ok(Some(u64::try_from(row.try_get::<i64, _>(0)?)?))
     }
 
     /// The last `limit` lines of some nodes' history, or of everybody's; oldest first.

@@ -200,3 +200,21 @@ fn a_plan_from_the_last_facts() {
     report(3, &facts);
     assert!(head.refused(&["plan", "n1"]).contains("would refuse"));
 }
+
+/// A node that was taken over has a session, and may not fill the head node's disk with it.
+#[test]
+fn trust_a_boot_reports_so_much() {
+    let (head, mut machine) = installing("disked");
+    let message = "x".repeat(1 << 20);
+    let warn = |machine: &Machine, number: u64| {
+        let body = Body::Warning { message: message.clone() };
+        machine.send(vec![machine.event(number, body)])
+    };
+    let taken = (1..9).take_while(|number| warn(&machine, *number).is_ok()).count();
+    assert_eq!(taken, 4);
+    assert_eq!(warn(&machine, 9), Err(ErrorCode::Conflict));
+    assert_eq!(head.security(), ["too-many-events"; 2]);
+    machine.boot_id = uuid::Uuid::new_v4();
+    machine.begin(&head);
+    assert_eq!(warn(&machine, 1), Ok(1), "another boot is heard");
+}

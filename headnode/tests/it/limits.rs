@@ -90,6 +90,28 @@ fn trust_tokens_and_sessions_are_not_asked_for_for_ever() {
     machine.nii("n").unwrap();
 }
 
+/// A boot script and the time cost a write or a signature each. Firmware that gets no script boots its disk, so there is one.
+#[test]
+fn trust_scripts_and_times_are_not_asked_for_for_ever() {
+    let head = armed();
+    let mut stream = from([127, 0, 0, 2], &head.http);
+    stream.set_read_timeout(Some(DEADLINE)).unwrap();
+    let mut reader = std::io::BufReader::new(stream.try_clone().unwrap());
+    let mut ask = |path: &str, times: usize| {
+        stream.write_all(format!("GET {path} HTTP/1.1\r\nhost: x\r\n\r\n").repeat(times).as_bytes()).unwrap();
+        (0..times).map(|_| answer(&mut reader)).collect::<Vec<_>>()
+    };
+    for _ in 0..60 {
+        assert!(ask("/api/v1/time?nonce=n", 100).iter().all(|answer| answer.starts_with("HTTP/1.1 400")));
+    }
+    let time = ask("/api/v1/time?nonce=n", 1);
+    assert!(time[0].starts_with("HTTP/1.1 429"), "{time:?}");
+    let script = ask(&format!("/boot/script?mac={MAC}&platform=efi"), 1);
+    assert!(script[0].starts_with("HTTP/1.1 200"), "{script:?}");
+    assert_eq!(head.status("n1")["tries"], 0, "and it was no boot");
+    Machine::new(&head).begin(&head);
+}
+
 /// A connection has one request at a time: what it may cost is counted by connections.
 #[test]
 fn trust_nobody_speaks_http_2() {
