@@ -68,7 +68,14 @@ use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    let cli = cli::Cli::parse();
+    let cli = match admin::command::called() {
+        Ok(Some(call)) => cli::Cli::parse_from(call),
+        Ok(None) => cli::Cli::parse(),
+        Err(error) => {
+            log::line(format_args!("{error:#}"));
+            return ExitCode::FAILURE;
+        }
+    };
     // dnsmasq is started from this thread, which `block_on` keeps: it ends with the thread that started it.
     let outcome = owner::become_owner(&cli.data_dir, &cli.command)
         // A crash leaves no core with keys in it, and no other program of this user looks into our memory.

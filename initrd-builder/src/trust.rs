@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
+use base64ct::{Base64, Encoding as _};
 use nii::trust::KusuHost;
 use serde_json::{Map, Value};
 
@@ -43,7 +44,18 @@ pub fn refuse_private(bytes: &[u8]) -> Result<()> {
     if let Some(sign) = PRIVATE.iter().find(|sign| text.contains(**sign)) {
         bail!("this looks like a private key ({sign:?}); an initrd is readable by anybody on the network");
     }
+    if is_seed(text.trim()) {
+        bail!(
+            "this looks like a private key (nothing but 32 bytes in base64, as a head node and WireGuard keep theirs); \
+             an initrd is readable by anybody on the network"
+        );
+    }
     Ok(())
+}
+
+/// Whether that is all there is: public keys lie in files with more around them.
+fn is_seed(text: &str) -> bool {
+    matches!(Base64::decode_vec(text), Ok(bytes) if bytes.len() == 32)
 }
 
 fn check(bytes: &[u8]) -> Result<Map<String, Value>> {
@@ -84,6 +96,7 @@ mod tests {
             (r#"{"ca":"-----BEGIN PRIVATE KEY-----\n"}"#, "private key"),
             ("-----BEGIN OPENSSH PRIVATE KEY-----", "private key"),
             ("untrusted comment: minisign encrypted secret key\nRWRTY0Iyxx", "private key"),
+            ("q83vASNFZ4mrze8BI0VniavN7wEjRWeJq83vASNFZ4k=\n", "private key (nothing but 32 bytes"),
             (r#"{"keys":[{"signing_SECRET":"abc"}]}"#, "\"signing_SECRET\" sounds private"),
             ("[]", "no JSON object"),
             ("hello", "as JSON"),

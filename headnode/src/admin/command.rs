@@ -1,7 +1,9 @@
 //! A command that somebody elsewhere wants run: judged by the table of scopes, then run in a process of its own, without a
 //! shell, with a time limit and limits to what goes in and comes out.
 
-use std::os::unix::ffi::OsStrExt as _;
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::Read as _;
 use std::pin::pin;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
@@ -100,17 +102,53 @@ fn name(matches: &ArgMatches) -> String {
     words.join(" ")
 }
 
+/// The first argument of a process that was started for a call; the second is the data folder.
+const CALLED: &str = "@called";
+
+/// The whole command line of a call, if this process was started for one. What was typed elsewhere may have secrets, and
+/// everybody can see the arguments of a process: they come by stdin, before what the command itself reads there.
+///
+/// # Errors
+/// When it does not come.
+pub fn called() -> Result<Option<Vec<OsString>>> {
+    let mut words = std::env::args_os();
+    let (program, word, folder) = (words.next(), words.next(), words.next());
+    let (Some(program), Some(folder), true) = (program, folder, word.is_some_and(|word| word == CALLED))
+    else {
+        return Ok(None);
+    };
+    let args = read_args().context("reading a call's arguments")?;
+    let words = [program, "--data-dir".into(), folder].into_iter();
+    Ok(Some(words.chain(args.into_iter().map(OsString::from)).collect()))
+}
+
+/// From stdin, and no byte more: the command may read the rest, or hand it on.
+fn read_args() -> Result<Vec<String>> {
+    let mut stdin = File::from(rustix::io::dup(std::io::stdin())?);
+    let mut length = [0; 4];
+    stdin.read_exact(&mut length)?;
+    let mut args = vec![0; u32::from_be_bytes(length) as usize];
+    stdin.read_exact(&mut args)?;
+    Ok(serde_json::from_slice(&args)?)
+}
+
+/// Arguments as [`called`] reads them: the length of their JSON (32 bits, big endian), and that.
+fn framed(args: &[String]) -> Result<Vec<u8>> {
+    let json = serde_json::to_vec(args)?;
+    Ok([&u32::try_from(json.len())?.to_be_bytes()[..], &json].concat())
+}
+
 /// Runs what was judged.
 ///
 /// # Errors
 /// When it cannot be started, takes too long or prints too much.
 pub async fn run(dir: &DataDir, caller: &Caller, call: Call) -> Result<Answer> {
+    let input = [framed(&call.args)?, call.stdin.into_bytes()].concat();
     // This very program, even if its file was replaced meanwhile: the store is of its release.
     let mut child = Command::new("/proc/self/exe")
         .arg0("headnode")
-        .arg("--data-dir")
-        .arg(std::ffi::OsStr::from_bytes(dir.root().as_os_str().as_bytes()))
-        .args(&call.args)
+        .arg(CALLED)
+        .arg(dir.root())
         .env_clear()
         .env("PATH", PROGRAMS)
         .env(ACTOR, &caller.name)
@@ -122,7 +160,7 @@ pub async fn run(dir: &DataDir, caller: &Caller, call: Call) -> Result<Answer> {
         .kill_on_drop(true)
         .spawn()
         .context("starting the command")?;
-    let Ok(outcome) = tokio::time::timeout(TIME_MAX, follow(&mut child, call.stdin)).await else {
+    let Ok(outcome) = tokio::time::timeout(TIME_MAX, follow(&mut child, input)).await else {
         if let Some(group) = child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?)) {
             // It has an id, so it is not reaped: nobody else has it.
             let _ = kill_process_group(group, Signal::KILL);
@@ -136,12 +174,12 @@ pub async fn run(dir: &DataDir, caller: &Caller, call: Call) -> Result<Answer> {
     Ok(Answer { status, stdout, stderr })
 }
 
-async fn follow(child: &mut Child, input: String) -> Result<(ExitStatus, String, String)> {
+async fn follow(child: &mut Child, input: Vec<u8>) -> Result<(ExitStatus, String, String)> {
     let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
     let feed = async {
         if let Some(mut stdin) = stdin {
             // A command that does not read it has not asked for it.
-            let _ = stdin.write_all(input.as_bytes()).await;
+            let _ = stdin.write_all(&input).await;
         }
     };
     let (mut out, mut err) = (Vec::new(), Vec::new());
@@ -186,7 +224,7 @@ mod tests {
         command.args(["-c", "sleep 300 & echo $!; cat >&2; exit 3"]);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
         let mut child = command.spawn().unwrap();
-        let ended = tokio::time::timeout(Duration::from_secs(60), follow(&mut child, "in".into())).await;
+        let ended = tokio::time::timeout(Duration::from_secs(60), follow(&mut child, b"in".to_vec())).await;
         let (status, out, err) = ended.expect("it waits for what was left behind").unwrap();
         let left = Pid::from_raw(out.trim().parse().unwrap()).unwrap();
         rustix::process::kill_process(left, Signal::KILL).unwrap();

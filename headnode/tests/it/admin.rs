@@ -130,6 +130,22 @@ fn trust_remote_commands_are_those_of_here() {
     assert_eq!(String::from_utf8(help.stdout).unwrap(), head.ok(&["boot", "--help"]));
 }
 
+/// Everybody at the head node's host can see the arguments of its processes.
+#[test]
+fn trust_secrets_from_elsewhere_are_in_no_list_of_processes() {
+    let head = served();
+    let seen = head.path("seen");
+    std::fs::create_dir_all(head.data().join("plugins.d")).unwrap();
+    let look = format!("#!/bin/sh\ncat /proc/$PPID/cmdline /proc/$PPID/environ > {}\n", seen.display());
+    head.program("data/plugins.d/50-look", &look);
+    let key = format!("root.password_hash={HASH}");
+    let output = remote(&head, "admin", &["node", "set", "n1", &key], "");
+    assert!(output.status.success(), "{}", said(&output));
+    assert!(head.ok(&["node", "show", "n1"]).contains("password_hash"));
+    let seen = String::from_utf8_lossy(&std::fs::read(seen).unwrap()).into_owned();
+    assert!(seen.contains("headnode\0") && !seen.contains(HASH), "{seen:?}");
+}
+
 #[test]
 fn trust_nobody_elsewhere_names_a_path_here() {
     let head = served();
