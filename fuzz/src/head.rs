@@ -11,6 +11,7 @@ use crate::names::is_name;
 use crate::os::{repomd, treeinfo};
 use crate::ranges::{self, Selection, Term};
 use crate::site_import::formats::{self, Format};
+use crate::store_file;
 
 /// Bytes from a packet socket, and the same as the payload of a packet.
 pub fn dhcp_packet(bytes: &[u8]) {
@@ -148,6 +149,21 @@ pub fn site_files(bytes: &[u8]) {
     }
 }
 
+/// What `headnode import` reads: written again, it is the same.
+pub fn store_file(bytes: &[u8]) {
+    let Ok((mut tables, texts)) = store_file::read(&String::from_utf8_lossy(bytes)) else { return };
+    let scripts = tables.get("scripts").map_or(0, Vec::len);
+    assert!(texts.len() <= scripts, "a text has a row");
+    for line in tables.values().flatten() {
+        let mac = line.get("mac").map(|mac| mac.as_str().and_then(|mac| mac.parse::<Mac>().ok()));
+        assert!(mac.is_none_or(|mac| mac.is_some()), "{line:?}");
+    }
+    tables.values_mut().flatten().for_each(|line| line.retain(|_, value| !value.is_f64()));
+    let Ok(written) = store_file::write(tables.clone()) else { return };
+    let again = store_file::read(&written).map(|(tables, _)| tables);
+    assert_eq!(again.ok(), Some(tables), "{written}");
+}
+
 #[cfg(test)]
 #[path = "corpus.rs"]
 mod corpus;
@@ -175,5 +191,6 @@ mod tests {
         replay("treeinfo", treeinfo);
         replay("repomd", repomd);
         replay("site_files", site_files);
+        replay("store_file", store_file);
     }
 }

@@ -25,6 +25,8 @@ pub mod ranges;
 pub mod repomd;
 #[path = "../../headnode/src/state.rs"]
 pub mod state;
+#[path = "../../headnode/src/store_file.rs"]
+pub mod store_file;
 #[path = "../../headnode/src/os/treeinfo.rs"]
 pub mod treeinfo;
 

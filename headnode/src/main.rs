@@ -4,7 +4,7 @@
 //! * [`admin`]: admins who are elsewhere.
 //! * [`addhost`]: machines become nodes.
 //! * [`input`]: files that are named on the command line.
-//! * [`store`], [`state`], [`report`]: what is known, and what may follow what.
+//! * [`store`], [`state`], [`report`]: what is known, and what may follow what. [`store_file`]: all of it as YAML.
 //! * [`document`], [`recipe`]: from a group's document to a node's NII.
 //! * [`scripts`], [`logs`], [`escrow`]: what package installs take, and leave with us.
 //! * [`script`], [`cpio`], [`netboot`], [`boot_files`], [`localboot`]: what firmware gets.
@@ -56,6 +56,7 @@ mod site;
 mod site_import;
 mod state;
 mod store;
+mod store_file;
 mod tpm;
 
 use std::process::ExitCode;

@@ -25,6 +25,7 @@ const TARGETS: &[(&str, &str)] = &[
     ("group_document", "fuzz/seeds/group_document"),
     ("cmdline", "fuzz/seeds/cmdline"),
     ("site_files", "fuzz/seeds/site_files"),
+    ("store_file", "fuzz/seeds/store_file"),
 ];
 
 /// Most bytes of a target's inputs that are kept, the shortest first.

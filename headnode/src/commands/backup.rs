@@ -5,11 +5,9 @@ use std::net::Ipv4Addr;
 use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
-use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{Context, actor, change, check_name, group, network};
-use crate::addresses::{Mac, machine_id};
 use crate::document::{self, Source};
 use crate::input;
 use crate::log;
@@ -21,23 +19,10 @@ use crate::ranges;
 use crate::recipe::Catalog;
 use crate::scripts;
 use crate::store::Store;
-use crate::store::backup::Tables;
 use crate::store::hosts::Host;
 use crate::store::inventory::Network;
 use crate::store::package::Script;
-
-/// Of the format.
-const VERSION: u32 = 1;
-/// A script's text, which the store has in a file.
-const TEXT: &str = "text";
-
-/// The file.
-#[derive(Deserialize, Serialize)]
-struct Backup {
-    camphor: u32,
-    #[serde(flatten)]
-    tables: Tables,
-}
+use crate::store_file::{self, Tables, Text};
 
 pub(super) async fn export(context: &Context, secrets: bool) -> Result<()> {
     output::text(&render(context, &context.store, secrets).await?)
@@ -51,7 +36,7 @@ async fn render(context: &Context, store: &Store, secrets: bool) -> Result<Strin
         // Of an import's rehearsal: its files come with it.
         if path.exists() {
             let text = fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
-            line.insert(TEXT.into(), text.into());
+            store_file::add_text(line, text);
         }
     }
     if !secrets {
@@ -63,7 +48,7 @@ async fn render(context: &Context, store: &Store, secrets: bool) -> Result<Strin
             }
         }
     }
-    Ok(serde_yaml_ng::to_string(&Backup { camphor: VERSION, tables })?)
+    store_file::write(tables)
 }
 
 /// What a file changes is tried on a copy of the store first, and shown.
@@ -114,39 +99,18 @@ type Texts = Vec<(Script, Vec<u8>)>;
 
 /// The rows of a file, and the scripts whose text is with them.
 fn read(file: &Path) -> Result<(Tables, Texts)> {
-    let about = || format!("reading {}", file.display());
     let text = input::text(file)?;
-    let Backup { camphor, mut tables } = serde_yaml_ng::from_str(&text).with_context(about)?;
-    ensure!(
-        camphor == VERSION,
-        "{} is of version {camphor}, and this release reads {VERSION}",
-        file.display()
-    );
-    let mut scripts = Vec::new();
-    for line in tables.get_mut("scripts").into_iter().flatten() {
-        let Some(text) = line.remove(TEXT) else { continue };
-        let word = |column: &str| line.get(column).and_then(Value::as_str).unwrap_or_default().to_owned();
-        let bytes = text.as_str().context("a script's text is no text")?.as_bytes().to_vec();
-        let (name, wanted) = (word("name"), word("digest"));
+    let (tables, texts) = store_file::read(&text).with_context(|| format!("reading {}", file.display()))?;
+    let scripts = texts.into_iter().map(|Text { name, digest, text }| {
+        let bytes = text.into_bytes();
         let script = scripts::version(&name, &bytes).with_context(|| format!("the script {name}"))?;
         ensure!(
-            wanted == script.digest.to_string(),
-            "the text of the script {name} is not the one of its digest {wanted}: change scripts with `headnode script add`"
+            digest == script.digest.to_string(),
+            "the text of the script {name} is not the one of its digest {digest}: change scripts with `headnode script add`"
         );
-        scripts.push((script, bytes));
-    }
-    for line in tables.values_mut().flatten() {
-        if let Some(mac) = line.get_mut("mac") {
-            // The store has one form of it.
-            *mac = mac.as_str().unwrap_or_default().parse::<Mac>()?.as_str().into();
-        }
-        if let Some(uuid) = line.get_mut("uuid").filter(|uuid| !uuid.is_null()) {
-            let text = uuid.as_str().unwrap_or_default();
-            let id = text.parse().ok().and_then(machine_id);
-            *uuid = id.with_context(|| format!("`{text}` is no machine's id"))?.to_string().into();
-        }
-    }
-    Ok((tables, scripts))
+        Ok((script, bytes))
+    });
+    Ok((tables, scripts.collect::<Result<_>>()?))
 }
 
 /// Whether all of it makes sense together: every row is read, and every node made.

@@ -1,10 +1,10 @@
 //! The store's content as rows of plain values: what `export` writes and `import` reads. What nodes reported, attempts,
 //! escrows and the audit log are no part of it; they belong to this one head node.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 use anyhow::{Context as _, Result, bail, ensure};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Row as _};
 
 use super::attempts::may_try;
@@ -14,11 +14,7 @@ use super::{Store, Write, refused};
 use crate::addresses::Mac;
 use crate::clock;
 use crate::state::State;
-
-/// A row: column names and values.
-pub type Line = Map<String, Value>;
-/// Rows by table.
-pub type Tables = BTreeMap<String, Vec<Line>>;
+use crate::store_file::{Line, Tables};
 
 /// A table in the order of what refers to what.
 struct Table {
