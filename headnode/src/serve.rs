@@ -3,6 +3,7 @@
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
+use std::pin::{Pin, pin};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
@@ -39,6 +40,9 @@ const FIRST_REQUEST: Duration = Duration::from_secs(30);
 /// What a running transfer gets at the end.
 const FAREWELL: Duration = Duration::from_secs(2);
 
+/// Two processes get one signal so long apart.
+const SAME_SIGNAL: Duration = Duration::from_millis(200);
+
 /// Logs that are received at once, each of 8 MiB at most: a power failure or a broken mirror makes all nodes fail together.
 const LOG_BODIES: usize = 8;
 
@@ -55,7 +59,7 @@ type Web = JoinSet<Result<()>>;
 /// # Errors
 /// When something cannot be started, or a listener breaks.
 pub async fn run(dir: &DataDir, store: Store, options: &cli::Serve) -> Result<()> {
-    let ended = asked_to_end()?;
+    let mut ended = pin!(asked_to_end()?);
     let networks = store.networks().await?;
     let mut ours: Vec<Ipv4Addr> = networks.iter().map(|network| network.address).collect();
     // Networks behind relays share another's.
@@ -92,10 +96,7 @@ pub async fn run(dir: &DataDir, store: Store, options: &cli::Serve) -> Result<()
     let hosts = Hosts { path: dir.run("hosts"), reload: Notify::new() };
     hosts.update(&store).await?;
     let dnsmasq = configure_dnsmasq(dir, &managed, ports.0, &options.programs.dnsmasq)?;
-    let mut running = match &dnsmasq {
-        Some(dnsmasq) => Some(dnsmasq.start().await?),
-        None => None,
-    };
+    let Some(mut running) = start(dnsmasq.as_ref(), ended.as_mut()).await? else { return Ok(()) };
     log::line(format_args!("{}", ready(listen, ports, &managed)));
     let outcome = tokio::select! {
         () = keep(dnsmasq.as_ref(), running.as_mut(), &hosts.reload) => Ok(()),
@@ -106,7 +107,7 @@ pub async fn run(dir: &DataDir, store: Store, options: &cli::Serve) -> Result<()
         outcome = socket::serve(socket, http::local(app.clone()), FIRST_REQUEST) => outcome,
         outcome = web.join_next() => outcome.context("nothing is served")?.context("serving")?,
         name = ended => {
-            log::line(format_args!("{name}: ending"));
+            ending(name);
             Ok(())
         }
     };
@@ -116,6 +117,28 @@ pub async fn run(dir: &DataDir, store: Store, options: &cli::Serve) -> Result<()
     }
     while web.join_next().await.is_some() {}
     outcome
+}
+
+/// Starts dnsmasq, if there is to be one; `None` if we are to end before it serves. It often gets the same signal: what it
+/// says of its own end is no error then.
+async fn start(
+    dnsmasq: Option<&Dnsmasq>,
+    mut ended: Pin<&mut impl Future<Output = &'static str>>,
+) -> Result<Option<Option<child::Running>>> {
+    let Some(dnsmasq) = dnsmasq else { return Ok(Some(None)) };
+    let name = tokio::select! {
+        name = ended.as_mut() => name,
+        started = dnsmasq.start() => match started {
+            Ok(running) => return Ok(Some(Some(running))),
+            Err(error) => tokio::time::timeout(SAME_SIGNAL, ended).await.map_err(|_| error)?,
+        },
+    };
+    ending(name);
+    Ok(None)
+}
+
+fn ending(signal: &str) {
+    log::line(format_args!("{signal}: ending"));
 }
 
 /// Nodes need no socket: one that nobody asked for does not keep them from being served.

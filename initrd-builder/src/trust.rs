@@ -53,7 +53,7 @@ pub fn refuse_private(bytes: &[u8]) -> Result<()> {
     Ok(())
 }
 
-/// Whether that is all there is: public keys lie in files with more around them.
+/// Whether that is all there is.
 fn is_seed(text: &str) -> bool {
     matches!(Base64::decode_vec(text), Ok(bytes) if bytes.len() == 32)
 }

@@ -40,6 +40,9 @@ pub struct TimePayload {
 pub struct TokenRequest {
     /// MAC address of the boot interface, lower case with colons.
     pub mac: String,
+    /// SMBIOS system UUID, where the firmware has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uuid: Option<Uuid>,
 }
 
 /// The answer.

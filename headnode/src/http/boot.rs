@@ -179,7 +179,7 @@ pub async fn token_of(
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
     Path(mac): Path<String>,
 ) -> Result<Response, Refused> {
-    let attempt = attempt_of(&app, peer, &mac, "by its boot menu").await?;
+    let attempt = attempt_of(&app, peer, (&mac, None), "by its boot menu").await?;
     Ok(archive(&app, attempt))
 }
 
@@ -190,12 +190,18 @@ pub async fn token_asked_for(
     request: Result<Json<TokenRequest>, JsonRejection>,
 ) -> Result<Json<TokenAnswer>, Refused> {
     let Json(request) = request.map_err(|error| Refused::new(ErrorCode::BadRequest, error.body_text()))?;
-    let attempt = attempt_of(&app, peer, &request.mac, "as it asks for its token").await?;
+    let who = (request.mac.as_str(), request.uuid.and_then(machine_id));
+    let attempt = attempt_of(&app, peer, who, "as it asks for its token").await?;
     Ok(Json(TokenAnswer { token: Secret::new(attempts::token(&app.keys.now(), attempt).as_str()) }))
 }
 
 /// The attempt of the machine with this MAC: a new one, unless its last has not begun. `how` it comes is for the log.
-async fn attempt_of(app: &App, peer: SocketAddr, mac: &str, how: &str) -> Result<Uuid, Refused> {
+async fn attempt_of(
+    app: &App,
+    peer: SocketAddr,
+    (mac, id): (&str, Option<Uuid>),
+    how: &str,
+) -> Result<Uuid, Refused> {
     let mac = mac_of(mac).ok_or_else(|| Refused::new(ErrorCode::NotFound, "this is no MAC address"))?;
     let Some(node) = app.store.node_by_mac(&mac).await? else {
         app.store.see_stranger(&mac, None, &peer_text(peer)).await?;
@@ -209,6 +215,11 @@ async fn attempt_of(app: &App, peer: SocketAddr, mac: &str, how: &str) -> Result
     }
     if app.is_foreign(&recipe.node, peer, "foreign-token-request", "asked for its token").await? {
         return Err(Refused::new(ErrorCode::Unauthorized, foreign(name, &peer_text(peer))));
+    }
+    if id.is_some()
+        && let Some(why) = machine::refusal(app, &recipe.node, id, &peer_text(peer)).await?
+    {
+        return Err(Refused::new(ErrorCode::Unauthorized, why));
     }
     let cap = recipe.document.attempts;
     match app.store.mint(recipe.node.id, cap, &app.keys.now()).await? {

@@ -7,7 +7,8 @@ use super::App;
 use crate::addresses::swapped;
 use crate::store::nodes::Node;
 
-/// Why the machine that says it has this id is not `node`'s, which is a security notice, too; `None` if it is, or if any is.
+/// What to tell a machine that says it has this id and is not `node`'s: why, and not which one is, which the security notice
+/// has. `None` if it is, or if any is.
 ///
 /// # Errors
 /// When the notice cannot be written.
@@ -26,10 +27,10 @@ pub(super) async fn refusal(
         Some(id) => (format!("is {id}"), id.to_string()),
         None => ("says no id".to_owned(), "any".to_owned()),
     };
-    let why = format!(
+    let detail = format!(
         "{name} is the machine {own}, and this one {is} (if it took its place: headnode node set {name} --machine {id})"
     );
-    app.store.refusal(name, peer, "foreign-machine", &why).await?;
-    crate::log::line(format_args!("{name}: refused to {peer}: {why}"));
-    Ok(Some(why))
+    app.store.refusal(name, peer, "foreign-machine", &detail).await?;
+    crate::log::line(format_args!("{name}: refused to {peer}: {detail}"));
+    Ok(Some(format!("this machine is not the one that is {name} (headnode events {name})")))
 }

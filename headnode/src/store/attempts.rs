@@ -9,6 +9,7 @@ use sqlx::Row as _;
 use sqlx::sqlite::SqliteRow;
 use uuid::Uuid;
 
+use super::events::forget_old;
 use super::nodes::{Node, transition};
 use super::notices::{Notice, misuse};
 use super::rollouts::{check_lock, lock_of};
@@ -73,7 +74,7 @@ pub enum Begin {
     Session(Box<Session>),
     /// Nothing: the token is another key's already.
     Replay,
-    /// Nothing: it is the node's last token, and was not used in time or is of an attempt that has ended.
+    /// Nothing: it is a token of the node's that nobody used, and its time or its attempt is over.
     Expired,
     /// Nothing: unknown, wrong or ended. Which of them goes to the audit log only.
     Refused,
@@ -338,8 +339,7 @@ impl Store {
         let row = sqlx::query(OF_NODE).bind(node.id).fetch_optional(&mut *write).await?;
         let Some(row) = row else {
             drop(write);
-            self.refuse(claim, &node.name, "the node has no attempt").await?;
-            return Ok(Begin::Refused);
+            return self.refuse_old(claim, &node, "the node has no attempt").await;
         };
         let attempt = Attempt::of(&row)?;
         let ended = row.try_get::<Option<i64>, _>("ended_at")?.is_some();
@@ -355,9 +355,8 @@ impl Store {
             tpm: None,
             node: node.clone(),
         };
-        let (why, begin) = match bound {
-            _ if !right => ("the token is not the one of the node's present attempt", Begin::Refused),
-            _ if ended => ("the attempt has ended", Begin::Expired),
+        let why = match bound {
+            _ if !right || ended => "the token is not the one of the node's present attempt",
             Some(bound) if bound == key => return Ok(Begin::Session(Box::new(session))),
             Some(_) => {
                 let detail = format!("attempt {}: its token came again with another key", attempt.id);
@@ -366,19 +365,39 @@ impl Store {
                 write.commit().await?;
                 return Ok(Begin::Replay);
             }
-            None if !attempt.is_fresh() => ("the token was not used in time", Begin::Expired),
-            None if lock_of(&mut *write, node.id).await?.is_some() => ("the node is locked", Begin::Refused),
+            None if lock_of(&mut *write, node.id).await?.is_some() => "the node is locked",
+            None if !attempt.is_fresh() => {
+                give_back(&mut write, &attempt).await?;
+                "the token was not used in time"
+            }
             None => {
                 bind_key(&mut write, &session, &key, claim, keys).await?;
+                forget_old(&mut write, node.id).await?;
                 let detail = format!("attempt {} ({})", attempt.number, attempt.id);
                 transition(&mut write, node.id, Cause::Begin, claim.peer, &detail).await?;
                 write.commit().await?;
                 return Ok(Begin::Session(Box::new(session)));
             }
         };
-        drop(write);
+        write.commit().await?;
+        self.refuse_old(claim, &node, why).await
+    }
+
+    /// Refuses a token that begins nothing; whoever shows one that was this node's and that nobody used learns so.
+    async fn refuse_old(&self, claim: &Claim<'_>, node: &Node, why: &str) -> Result<Begin> {
         self.refuse(claim, &node.name, why).await?;
-        Ok(begin)
+        // Found by its hash: how long the search takes says nothing about the token.
+        let unused = sqlx::query(
+            "SELECT 1 FROM attempts JOIN armings ON armings.id = attempts.arming
+             WHERE armings.node = ? AND attempts.token = ? AND attempts.key IS NULL
+                 AND (attempts.ended_at IS NOT NULL OR attempts.minted_at <= ?)",
+        )
+        .bind(node.id)
+        .bind(claim.token.as_bytes().to_vec())
+        .bind(clock::now_ms() - TOKEN_MS)
+        .fetch_optional(&self.pool)
+        .await?;
+        Ok(if unused.is_some() { Begin::Expired } else { Begin::Refused })
     }
 
     async fn refuse(&self, claim: &Claim<'_>, node: &str, why: &str) -> Result<()> {
@@ -433,6 +452,22 @@ impl Store {
         let (kind, tpm) = (kind(&row)?, parsed_option(&row, "tpm")?);
         Ok(Some(Session { node, arming, attempt, boot_id, kind, tpm }))
     }
+}
+
+/// Ends an attempt whose node came too late for its token, and lets it not count: nothing went wrong with the node.
+async fn give_back(write: &mut Write, attempt: &Attempt) -> Result<()> {
+    let ended = sqlx::query("UPDATE attempts SET ended_at = ? WHERE id = ? AND ended_at IS NULL")
+        .bind(clock::now_ms())
+        .bind(attempt.id.to_string())
+        .execute(&mut **write)
+        .await?;
+    if ended.rows_affected() == 1 {
+        sqlx::query("UPDATE armings SET tries = tries - 1 WHERE id = ? AND tries > 0")
+            .bind(attempt.arming.to_string())
+            .execute(&mut **write)
+            .await?;
+    }
+    Ok(())
 }
 
 /// See [`Session::kind`].

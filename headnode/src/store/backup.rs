@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Row as _};
+use uuid::Uuid;
 
 use super::attempts::may_try;
 use super::nodes::{self, Node};
@@ -169,7 +170,8 @@ fn settle(lines: &mut [Line], known: &HashMap<String, Node>, armings: bool) -> V
     armed
 }
 
-/// A row of a known node with another MAC address is another machine; an id that stayed in the row is the old one's.
+/// A row of a known node with another MAC address or another id is another machine; an id that stayed in the row with another
+/// MAC address is the old one's.
 async fn change_machine(
     write: &mut Write,
     line: &mut Line,
@@ -177,11 +179,12 @@ async fn change_machine(
     actor: &str,
 ) -> Result<()> {
     let Some(node) = word(line, "name").and_then(|name| known.get(name)) else { return Ok(()) };
-    let mac: Option<Mac> = word(line, "mac").map(str::parse).transpose()?;
-    let Some(mac) = mac.filter(|mac| *mac != node.mac) else { return Ok(()) };
-    let row =
-        sqlx::query("SELECT uuid FROM nodes WHERE id = ?").bind(node.id).fetch_one(&mut **write).await?;
-    if row.try_get::<Option<&str>, _>("uuid")? == word(line, "uuid") {
+    let mac: Mac = word(line, "mac").map_or(Ok(node.mac.clone()), str::parse)?;
+    let id: Option<Uuid> = word(line, "uuid").map(str::parse).transpose()?;
+    if mac == node.mac && (id == node.machine || id.is_none() || node.machine.is_none()) {
+        return Ok(());
+    }
+    if id == node.machine {
         line.remove("uuid");
     }
     nodes::change_machine(write, node, &mac, None, actor).await

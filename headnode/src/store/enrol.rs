@@ -10,7 +10,7 @@ use thiserror::Error;
 use uuid::Uuid;
 
 use super::attempts::arm;
-use super::nodes::{Node, change_machine, save};
+use super::nodes::{Node, change_machine, owner, save};
 use super::{Store, Write, parsed_option};
 use crate::addresses::{Mac, swapped};
 
@@ -173,12 +173,8 @@ async fn check_machine(write: &mut Write, id: i64, mac: &Mac, uuid: Option<Uuid>
         return Err(Refused::Mac { mac: mac.clone(), node: name(row)? });
     }
     let Some(uuid) = uuid else { return Ok(()) };
-    let by_uuid = sqlx::query("SELECT name FROM nodes WHERE uuid IN (?, ?) AND id != ?")
-        .bind(uuid.to_string())
-        .bind(swapped(uuid).to_string())
-        .bind(id);
-    match by_uuid.fetch_optional(&mut **write).await? {
-        Some(row) => Err(Refused::Machine { mac: mac.clone(), uuid, node: name(row)? }),
+    match owner(write, id, uuid).await? {
+        Some(node) => Err(Refused::Machine { mac: mac.clone(), uuid, node }),
         None => Ok(()),
     }
 }

@@ -16,8 +16,12 @@ use crate::clock;
 use crate::report::Report;
 use crate::state::Cause;
 
-/// What the events of one boot may come to before no more are taken in, in bytes of their JSON. An install has some tens of KiB.
+/// What the events of one boot may come to before no more are taken in, in bytes. An install has some tens of KiB.
 const QUOTA: i64 = 4 << 20;
+/// What a node's events may come to when a boot begins, before those of old boots go.
+const KEPT: i64 = 12 << 20;
+/// What an event takes beside its JSON.
+const OVERHEAD: i64 = 256;
 
 /// A line of a node's history: an event, a change of state, or a security notice.
 #[derive(Clone, Debug)]
@@ -55,17 +59,18 @@ impl Store {
     /// # Errors
     /// When the database cannot be written; then none of them is kept.
     pub async fn absorb(&self, session: &Session, events: &[Event]) -> Result<Option<u64>> {
-        let mut write = self.write().await?;
         let row = sqlx::query(
-            "SELECT coalesce(sum(octet_length(body)), 0) FROM events WHERE node = ? AND boot_id = ?",
+            "SELECT coalesce(sum(octet_length(body) + ?), 0) FROM events WHERE node = ? AND boot_id = ?",
         )
+        .bind(OVERHEAD)
         .bind(session.node.id)
         .bind(session.boot_id.to_string())
-        .fetch_one(&mut *write)
+        .fetch_one(&self.pool)
         .await?;
         if row.try_get::<i64, _>(0)? >= QUOTA {
             return Ok(None);
         }
+        let mut write = self.write().await?;
         for event in events {
             if insert(&mut write, session, event).await? {
                 follow(&mut write, session, event).await?;
@@ -131,6 +136,21 @@ const EVENTS_OF: &str = "SELECT events.*, nodes.name FROM events JOIN nodes ON n
 const AUDIT: &str = "SELECT * FROM audit ORDER BY id DESC LIMIT ?1";
 const AUDIT_OF: &str =
     "SELECT * FROM audit WHERE node IN (SELECT value FROM json_each(?2)) ORDER BY id DESC LIMIT ?1";
+
+/// Makes room for the events of another boot.
+pub(super) async fn forget_old(write: &mut Write, node: i64) -> Result<()> {
+    sqlx::query(
+        "DELETE FROM events WHERE node = ?1 AND id <= (SELECT max(id) FROM
+             (SELECT id, sum(octet_length(body) + ?2) OVER (ORDER BY id DESC) AS total FROM events WHERE node = ?1)
+             WHERE total > ?3)",
+    )
+    .bind(node)
+    .bind(OVERHEAD)
+    .bind(KEPT)
+    .execute(&mut **write)
+    .await?;
+    Ok(())
+}
 
 /// Whether the event is new.
 async fn insert(write: &mut Write, session: &Session, event: &Event) -> Result<bool> {

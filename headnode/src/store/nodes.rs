@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::net::Ipv4Addr;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use serde::Deserialize;
 use sqlx::Row as _;
 use sqlx::sqlite::SqliteRow;
@@ -13,7 +13,7 @@ use super::attempts::end_arming;
 use super::notices::{Notice, notice};
 use super::tpms::forget;
 use super::{Store, Write, parsed, parsed_option, refused};
-use crate::addresses::Mac;
+use crate::addresses::{Mac, swapped};
 use crate::clock;
 use crate::state::{Cause, State};
 
@@ -105,6 +105,7 @@ pub async fn transition(
 /// # Errors
 /// When its name, MAC or address is another node's.
 pub async fn save(write: &mut Write, node: &Node) -> Result<i64> {
+    check_unique(write, node.id, node.machine).await?;
     let row = sqlx::query(
         "INSERT INTO nodes (id, name, group_name, network, mac, address, uid, uuid, overrides, state, since)
          VALUES (nullif(?, 0), ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
@@ -136,6 +137,29 @@ pub async fn save(write: &mut Write, node: &Node) -> Result<i64> {
     Ok(id)
 }
 
+/// A machine is one node only; its id may be known in either byte order.
+async fn check_unique(write: &mut Write, node: i64, machine: Option<Uuid>) -> Result<()> {
+    let Some(id) = machine else { return Ok(()) };
+    match owner(write, node, id).await? {
+        Some(name) => bail!("{name} is the machine {id} already"),
+        None => Ok(()),
+    }
+}
+
+/// The node, other than `node`, that is this machine.
+///
+/// # Errors
+/// When the database cannot be read.
+pub(super) async fn owner(write: &mut Write, node: i64, machine: Uuid) -> Result<Option<String>> {
+    let row = sqlx::query("SELECT name FROM nodes WHERE uuid IN (?, ?) AND id != ?")
+        .bind(machine.to_string())
+        .bind(swapped(machine).to_string())
+        .bind(node)
+        .fetch_optional(&mut **write)
+        .await?;
+    Ok(row.map(|row| row.try_get("name")).transpose()?)
+}
+
 /// Puts a machine in a node's place. What was going on was the old machine's and ends; the new one boots its own disk
 /// until somebody arms it. The only way in which a node's MAC address changes.
 ///
@@ -148,6 +172,7 @@ pub async fn change_machine(
     uuid: Option<Uuid>,
     actor: &str,
 ) -> Result<()> {
+    check_unique(write, node.id, uuid).await?;
     // Ids of nodes that are gone are used again: the name tells them apart.
     let changed = sqlx::query("UPDATE nodes SET mac = ?, uuid = ? WHERE id = ? AND name = ? AND mac = ?")
         .bind(mac.as_str())
@@ -163,7 +188,11 @@ pub async fn change_machine(
     ensure!(changed.rows_affected() == 1, "{}", meanwhile(&node.name));
     end_arming(write, node.id).await?;
     forget(write, node.id).await?;
-    let detail = format!("{mac} takes the place of {}", node.mac);
+    let own = |mac: &Mac, id: Option<Uuid>| match id {
+        Some(id) => format!("{mac} ({id})"),
+        None => mac.to_string(),
+    };
+    let detail = format!("{} takes the place of {}", own(mac, uuid), own(&node.mac, node.machine));
     transition(write, node.id, Cause::BootLocal, actor, &detail).await?;
     forget_stranger(write, mac).await?;
     notice(write, Notice { node: &node.name, actor, cause: "replaced", detail: &detail }).await
@@ -238,7 +267,8 @@ impl Store {
             all(&mut write).await?.into_iter().map(|node| (node.id, node)).collect();
         for (old, new) in changed {
             ensure!(nodes.get(&old.id).is_some_and(|node| node.is_like(old)), "{}", meanwhile(&old.name));
-            if old.mac != new.mac {
+            let other = old.machine.is_some() && new.machine.is_some() && old.machine != new.machine;
+            if old.mac != new.mac || other {
                 change_machine(&mut write, old, &new.mac, new.machine, actor).await?;
             }
             save(&mut write, new).await?;
@@ -358,10 +388,6 @@ fn taken(node: &Node, message: &str) -> String {
                 "another node has the address {}",
                 node.address.map_or_else(String::new, |ip| ip.to_string())
             )
-        }
-        Some("uuid") => {
-            let machine = node.machine.map_or_else(String::new, |machine| machine.to_string());
-            format!("another node is the machine {machine}")
         }
         _ => format!("there is a node `{}` already: change it with `headnode node set`", node.name),
     }

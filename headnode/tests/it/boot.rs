@@ -53,7 +53,7 @@ fn trust_a_uki_comes_alone_and_its_node_asks_for_the_token() {
     head.serve();
     let mut machine = Machine::new(&head);
     let ask = |machine: &Machine| {
-        let request = TokenRequest { mac: machine.mac.clone() };
+        let request = TokenRequest { mac: machine.mac.clone(), uuid: machine.id };
         machine.post::<TokenAnswer>("/api/v1/token", &request).map(|answer| answer.token)
     };
     assert_eq!(ask(&machine), Err(ErrorCode::NotArmed));

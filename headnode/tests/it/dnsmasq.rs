@@ -94,17 +94,20 @@ fn it_lives_and_dies_with_serve() {
     wait_for("dnsmasq to die with serve", || !is_alive(&third));
 }
 
-/// The real dnsmasq, after a signal at the moment of its start.
+/// A signal at the moment of dnsmasq's start, which dnsmasq outlives, dies of, or has not come to hear.
 #[test]
 fn a_serve_that_is_ended_while_it_starts_ends_well() {
     let namespace = Namespace::new();
-    let mut head = head();
-    let early = head.program("dnsmasq", "#!/bin/sh\nkill -TERM $PPID\nexec /usr/sbin/dnsmasq \"$@\"\n");
-    let mut command = serve(&namespace, &head);
-    command.args(["--dnsmasq", &early]);
-    head.serve_by(command);
-    head.wait_for_log("SIGTERM: ending");
-    head.stop();
+    let head = head();
+    for dnsmasq in ["exec /usr/sbin/dnsmasq \"$@\"", "exit 1", "exec sleep 300"] {
+        let program = head.program("dnsmasq", &format!("#!/bin/sh\nkill -TERM $PPID\n{dnsmasq}\n"));
+        let output = serve(&namespace, &head).args(["--dnsmasq", &program]).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success() && said.contains("SIGTERM: ending"), "{dnsmasq}: {said}");
+    }
+    let output = serve(&namespace, &head).args(["--dnsmasq", "/bin/false"]).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success() && said.contains("dnsmasq did not start"), "{said}");
 }
 
 #[test]

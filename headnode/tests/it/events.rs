@@ -217,4 +217,21 @@ fn trust_a_boot_reports_so_much() {
     machine.boot_id = uuid::Uuid::new_v4();
     machine.begin(&head);
     assert_eq!(warn(&machine, 1), Ok(1), "another boot is heard");
+
+    // And so on, boot after boot.
+    let kept = || {
+        head.json(&["events", "n1"])
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(|line| line["kind"] == "warning")
+            .count()
+    };
+    for _ in 0..4 {
+        head.ok(&["boot", "install", "n1"]);
+        machine.boot_id = uuid::Uuid::new_v4();
+        machine.begin(&head);
+        assert_eq!((1..5).filter(|number| warn(&machine, *number).is_ok()).count(), 4);
+    }
+    assert_eq!(kept(), 11 + 4, "old ones go when a boot begins");
 }

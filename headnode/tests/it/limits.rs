@@ -108,7 +108,8 @@ fn trust_scripts_and_times_are_not_asked_for_for_ever() {
     assert!(time[0].starts_with("HTTP/1.1 429"), "{time:?}");
     let script = ask(&format!("/boot/script?mac={MAC}&platform=efi"), 1);
     assert!(script[0].starts_with("HTTP/1.1 200"), "{script:?}");
-    assert_eq!(head.status("n1")["tries"], 0, "and it was no boot");
+    assert!(script[0].contains("too many calls came from this address; asking again"), "{script:?}");
+    assert!(head.security().is_empty(), "it was not even looked at");
     Machine::new(&head).begin(&head);
 }
 
@@ -149,8 +150,9 @@ fn answer(reader: &mut impl std::io::BufRead) -> String {
     }
     let lower = head.to_lowercase();
     let length = lower.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap();
-    std::io::copy(&mut reader.take(length.parse().unwrap()), &mut std::io::sink()).unwrap();
-    head
+    let mut body = Vec::new();
+    reader.take(length.parse().unwrap()).read_to_end(&mut body).unwrap();
+    head + &String::from_utf8_lossy(&body)
 }
 
 /// What a path may look like that wants to leave its folder.

@@ -187,7 +187,29 @@ fn tokens_end_after_half_an_hour() {
     head.sql("UPDATE attempts SET minted_at = minted_at - 31 * 60 * 1000");
     assert_eq!(machine.ask(&machine.request(&token)).unwrap_err(), ErrorCode::Expired);
     assert_eq!(machine.token_at(&url), Err(ErrorCode::NotFound));
-    assert_ne!(token_url(&head.script(MAC, "pcbios")), url, "the next boot gets another");
+    assert_eq!(head.status("n1")["tries"], 0, "who came too late has failed at nothing");
+    let script = head.script(MAC, "pcbios");
+    assert!(token_url(&script) != url && script.contains("attempt 1 of 3"), "{script}");
+    assert_eq!(machine.ask(&machine.request(&token)), Err(ErrorCode::Expired), "the same again");
+    assert!(head.script(MAC, "pcbios").contains("attempt 1 of 3"));
+}
+
+/// What an admin did meanwhile is nothing that a waiting node has to know.
+#[test]
+fn a_token_of_an_arming_before_has_expired() {
+    let head = armed();
+    let machine = Machine::new(&head);
+    let token = machine.fetch_token(&head);
+    head.ok(&["boot", "local", "n1"]);
+    assert_eq!(machine.ask(&machine.request(&token)), Err(ErrorCode::Expired));
+    head.ok(&["boot", "install", "n1"]);
+    assert_eq!(machine.ask(&machine.request(&token)), Err(ErrorCode::Expired));
+    let next = machine.fetch_token(&head);
+    assert_eq!(machine.ask(&machine.request(&token)), Err(ErrorCode::Expired));
+    machine.ask(&machine.request(&next)).unwrap();
+    let thief = Machine::at(&head, "127.0.0.1", 2);
+    head.ok(&["boot", "install", "n1"]);
+    assert_eq!(thief.ask(&thief.request(&next)), Err(ErrorCode::Unauthorized), "that one was used");
 }
 
 /// A power cut before the session: the next boot is not to begin with a token that runs out on the way.
@@ -202,7 +224,7 @@ fn a_boot_gets_a_token_that_lasts() {
     let old = machine.token_at(&url).unwrap();
     let script = head.script(MAC, "pcbios");
     assert!(token_url(&script) != url && script.contains("attempt 1 of 3"), "{script}");
-    assert_eq!(machine.ask(&machine.request(&old)).unwrap_err(), ErrorCode::Unauthorized);
+    assert_eq!(machine.ask(&machine.request(&old)).unwrap_err(), ErrorCode::Expired);
     let token = machine.token_at(&token_url(&script)).unwrap();
     machine.ask(&machine.request(&token)).unwrap();
 }
@@ -278,8 +300,9 @@ fn trust_a_node_is_the_machine_that_it_is_bound_to() {
     let mut machine = Machine::new(&head);
     machine.id = Some(ids[1]);
     let script = machine.script(&head);
-    let said = format!("n1 is the machine {}, and this one is {}", ids[0], ids[1]);
-    assert!(script.contains(&said) && !script.contains("token"), "{script}");
+    let said = "this machine is not the one that is n1 (headnode events n1)";
+    assert!(script.contains(said) && !script.contains("token"), "{script}");
+    assert!(!script.contains(&ids[0].to_string()), "who does not know the id is not told it: {script}");
     machine.id = None;
     let token = machine.fetch_token(&head);
     for id in [None, Some(uuid::Uuid::nil()), Some(ids[1])] {
@@ -295,11 +318,31 @@ fn trust_a_node_is_the_machine_that_it_is_bound_to() {
     machine.id = Some(ids[0]);
     machine.ask(&machine.request(&token)).unwrap();
 
+    // A new board: what the old one was given is over.
     head.ok(&["node", "set", "n1", "--machine", &ids[1].to_string()]);
     assert!(head.ok(&["node", "show", "n1"]).contains(&format!("machine: {}", ids[1])));
+    assert_eq!(
+        (machine.nii("n").unwrap_err(), head.state("n1").as_str()),
+        (ErrorCode::Unauthorized, "local")
+    );
+    head.ok(&["boot", "install", "n1"]);
     machine.id = Some(ids[1]);
     machine.begin(&head);
     head.ok(&["node", "set", "n1", "--machine", "any"]);
+    machine.nii("n").unwrap();
     machine.id = None;
     machine.begin(&head);
+
+    // One machine is one node, in either order of bytes.
+    head.ok(&["node", "set", "n1", "--machine", &ids[0].to_string()]);
+    let other = uuid::Uuid::from_bytes_le(*ids[0].as_bytes()).to_string();
+    let add = ["node", "add", "n9", "--group", "disked", "--mac", "52:54:00:00:00:09", "--machine", &other];
+    assert!(head.refused(&add).contains(&format!("n1 is the machine {other} already")));
+    let file = head.file(
+        "all.yaml",
+        &head.ok(&["export", "--secrets"]).replace(&ids[0].to_string(), &ids[1].to_string()),
+    );
+    head.ok(&["boot", "install", "n1"]);
+    head.ok(&["import", &file]);
+    assert_eq!(head.state("n1"), "local", "another machine by import, too");
 }

@@ -131,19 +131,19 @@ impl Head {
         Ok(())
     }
 
-    /// Asks for the one-time token of the node with this MAC, for ever. An answer that was lost is the same again.
+    /// Asks for the one-time token of the node with this MAC address, as the machine with this id, for ever. An answer that was lost is the same again.
     ///
     /// # Errors
     /// The head node refuses: there is no such node, it is not armed, this is not its address.
     pub fn token(
         &self,
         https: &str,
-        mac: &str,
+        (mac, uuid): (&str, Option<Uuid>),
         machine: &mut dyn Machine,
         watch: &mut dyn Watch,
     ) -> Result<Secret> {
         let https = https.trim_end_matches('/');
-        let body = serde_json::to_vec(&TokenRequest { mac: mac.to_owned() })?;
+        let body = serde_json::to_vec(&TokenRequest { mac: mac.to_owned(), uuid })?;
         let request = Request { url: format!("{https}/api/v1/token"), bearer: None, body: Some(body) };
         let whom = format!("the head node at {https}");
         let answer = until_answered(&whom, self.sleep, watch, || machine.fetch(&request))

@@ -34,7 +34,7 @@ pub fn run(ctx: &mut Ctx) -> Result<()> {
     // It is used up here.
     let token = match ctx.token.take() {
         Some(token) => token,
-        None => head.token(&time.https, &mac, &mut *ctx.machine, &mut watch)?,
+        None => head.token(&time.https, (&mac, facts.uuid), &mut *ctx.machine, &mut watch)?,
     };
     let identity = Identity { token, mac, uuid: facts.uuid, boot_id: ctx.boot_id, tpm: ctx.options.tpm };
     let release = env!("CARGO_PKG_VERSION");
