@@ -18,7 +18,12 @@ const FATAL: &[&str] = &[
     "Kernel panic - not syncing",
     "You are in emergency mode",
     "grub rescue>",
+    LOST_DOORBELL,
 ];
+
+/// What Linux says half a minute after QEMU's NVMe controller has missed a doorbell. That happens to QEMU 7.2 once in some dozen
+/// installs, its shadow doorbells cannot be turned off, and the disk answers no more, also after a reset of the controller.
+pub const LOST_DOORBELL: &str = "(I/O Cmd) QID 1 timeout";
 
 /// What the rest of such a sentence may take.
 const SENTENCE: Duration = Duration::from_secs(5);
