@@ -23,7 +23,8 @@ use crate::escrow;
 use crate::keys::{self, seal_json};
 use crate::recipe::{Form, Recipe};
 use crate::state::State as NodeState;
-use crate::store::attempts::{self, Begin, Claim, Session};
+use crate::store::attempts::{self, Session};
+use crate::store::trade::{Begin, Claim};
 
 const NONCE_MAX: usize = 128;
 

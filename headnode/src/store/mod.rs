@@ -32,6 +32,7 @@ pub mod package;
 pub mod plugins;
 pub mod rollouts;
 pub mod tpms;
+pub mod trade;
 
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt as _;
